@@ -1,0 +1,1 @@
+//! Composition root. (To be filled in.)

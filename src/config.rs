@@ -1,0 +1,1 @@
+//! Typed settings. (To be filled in.)

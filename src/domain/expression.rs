@@ -1,0 +1,85 @@
+//! Expressions of campaign files (CEL): compiled once, evaluated over flat attributes.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A compiled CEL expression that must give a boolean.
+#[derive(Clone)]
+pub struct Expression {
+    source: String,
+    program: Arc<cel::Program>,
+    variables: BTreeSet<String>,
+}
+
+/// A flat value that an expression can see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// True or false.
+    Bool(bool),
+}
+
+impl Expression {
+    /// Compiles; the error says what the parser says.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        // The parser of the crate panics on some malformed input; caught here so that a bad file is only a bad file.
+        let program = std::panic::catch_unwind(|| cel::Program::compile(source))
+            .map_err(|_| "the expression cannot be parsed".to_owned())?
+            .map_err(|e| e.to_string())?;
+        let variables = program.references().variables().into_iter().map(str::to_owned).collect();
+        Ok(Self { source: source.to_owned(), program: Arc::new(program), variables })
+    }
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+    /// Names of the variables that it reads.
+    pub fn variables(&self) -> &BTreeSet<String> {
+        &self.variables
+    }
+    /// Evaluates over the given variables. An unknown variable, a type clash or a result that is no boolean is an error;
+    /// callers say which customer (by reference number) and go on.
+    pub fn holds<'a>(&self, values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<bool, String> {
+        let mut context = cel::Context::default();
+        for (name, value) in values {
+            let value = match value {
+                Value::Text(t) => cel::Value::String(Arc::new(t)),
+                Value::Int(i) => cel::Value::Int(i),
+                Value::Float(f) => cel::Value::Float(f),
+                Value::Bool(b) => cel::Value::Bool(b),
+            };
+            context.add_variable_from_value(name, value);
+        }
+        match self.program.execute(&context) {
+            Ok(cel::Value::Bool(answer)) => Ok(answer),
+            Ok(other) => Err(format!("expected true or false from `{}`, found {:?}", self.source, other.type_of())),
+            Err(e) => Err(format!("`{}`: {e}", self.source)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Expression({})", self.source)
+    }
+}
+
+/// The customer attributes of a JSON object as flat values; nested values are left out.
+pub fn attributes(json: &str) -> Vec<(String, Value)> {
+    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(json) else { return Vec::new() };
+    map.into_iter()
+        .filter_map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::String(t) => Value::Text(t),
+                serde_json::Value::Bool(b) => Value::Bool(b),
+                serde_json::Value::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().map(Value::Float))?,
+                _ => return None,
+            };
+            Some((name, value))
+        })
+        .collect()
+}

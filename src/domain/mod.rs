@@ -1,0 +1,25 @@
+//! The pure heart: what a campaign, a touch, an outcome and a rule are. No async, no I/O, no clock, no random source.
+pub mod attribution;
+pub mod campaign;
+pub mod caps;
+pub mod channel;
+pub mod consent;
+pub mod contact;
+pub mod decision;
+pub mod experiment;
+pub mod expression;
+pub mod holiday;
+pub mod ids;
+pub mod journey;
+pub mod law;
+pub mod lift;
+pub mod money;
+pub mod outcome;
+pub mod pacing;
+pub mod planning;
+pub mod sms_parts;
+pub mod tally;
+pub mod template;
+pub mod time;
+pub mod touch;
+pub mod window;
