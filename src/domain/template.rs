@@ -29,7 +29,7 @@ impl Template {
     }
     /// Renders; a variable without a value is an error, never an empty place in a customer's message.
     pub fn render(&self, values: &serde_json::Value) -> Result<String, String> {
-        self.environment.get_template("t").and_then(|t| t.render(minijinja::Value::from_serialize(values))).map_err(|e| e.to_string())
+        self.environment.get_template("t").and_then(|t| t.render(minijinja::value::Serde(values))).map_err(|e| e.to_string())
     }
 }
 
