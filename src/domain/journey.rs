@@ -105,31 +105,14 @@ pub fn settle(
     attributes: Option<&str>,
     faults: &mut Vec<String>,
 ) -> Settled {
+    if let Some(open) = settle_open(touch, outcome) {
+        return open;
+    }
     let before = Before::of(touch);
     let mut after = touch.clone();
     after.ended_at = Some(outcome.at);
-    let mut receipt_by = None;
     match &outcome.result {
-        SendResult::Accepted { provider_ref, deadline } => {
-            after.provider_ref = Some(provider_ref.clone());
-            after.ended_at = None;
-            receipt_by = Some(*deadline);
-            return Settled { touch: after, before, next: None, receipt_by };
-        }
-        SendResult::Unknown { reason } => {
-            after.state = State::Uncertain;
-            after.reason = *reason;
-            return Settled { touch: after, before, next: None, receipt_by };
-        }
-        SendResult::NotSent { reason, again_at } => {
-            after.state = State::Scheduled;
-            after.reason = *reason;
-            after.due_at = Some(*again_at);
-            give_back(&mut after);
-            after.ended_at = None;
-            after.flags |= WAS_PUT_BACK;
-            return Settled { touch: after, before, next: None, receipt_by };
-        }
+        SendResult::Accepted { .. } | SendResult::Unknown { .. } | SendResult::NotSent { .. } => {}
         SendResult::Refused { reason } => {
             after.state = State::Refused;
             after.reason = *reason;
@@ -149,7 +132,34 @@ pub fn settle(
     }
     // A correction of a touch that was closed before changes that touch alone: its journey went on already.
     let next = if before.state.is_closed() { None } else { next_row(campaign, ends_at, &after, outcome.at, attributes, faults) };
-    Settled { touch: after, before, next, receipt_by }
+    Settled { touch: after, before, next, receipt_by: None }
+}
+
+/// The outcomes that leave a touch open (accepted, unknown, not sent) need nothing of the campaign; `None` for the others.
+pub fn settle_open(touch: &Touch, outcome: &Outcome) -> Option<Settled> {
+    let before = Before::of(touch);
+    let mut after = touch.clone();
+    let mut receipt_by = None;
+    match &outcome.result {
+        SendResult::Accepted { provider_ref, deadline } => {
+            after.provider_ref = Some(provider_ref.clone());
+            receipt_by = Some(*deadline);
+        }
+        SendResult::Unknown { reason } => {
+            after.state = State::Uncertain;
+            after.reason = *reason;
+            after.ended_at = Some(outcome.at);
+        }
+        SendResult::NotSent { reason, again_at } => {
+            after.state = State::Scheduled;
+            after.reason = *reason;
+            after.due_at = Some(*again_at);
+            give_back(&mut after);
+            after.flags |= WAS_PUT_BACK;
+        }
+        SendResult::Done { .. } | SendResult::Refused { .. } => return None,
+    }
+    Some(Settled { touch: after, before, next: None, receipt_by })
 }
 
 /// Nothing was sent: what was reserved for the touch is given back.

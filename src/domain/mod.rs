@@ -22,4 +22,5 @@ pub mod tally;
 pub mod template;
 pub mod time;
 pub mod touch;
+pub mod waves;
 pub mod window;
