@@ -38,9 +38,9 @@ pub fn blocked<'a>(caps: &'a [Cap], history: &[PastContact], channel: Channel, p
     let mut worst: Option<(&Cap, Timestamp)> = None;
     let asked = |cap: &&Cap| cap.channel.is_none_or(|c| c == channel) && cap.purpose.is_none_or(|p| p == purpose);
     loop {
-        // With contacts ahead, room for one cap may lie where another has none: go on from the latest opening until nothing moves.
+        // Backwards, so that of equals the first one is named. With contacts ahead, room for one cap may lie where another has none: go on from the latest opening until nothing moves.
         let from = worst.map_or(at, |(_, opens)| opens);
-        let latest = caps.iter().filter(asked).map(|cap| (cap, room(cap, history, from))).max_by_key(|(_, opens)| *opens);
+        let latest = caps.iter().rev().filter(asked).map(|cap| (cap, room(cap, history, from))).max_by_key(|(_, opens)| *opens);
         match latest {
             Some((cap, opens)) if opens > from => worst = Some((cap, opens)),
             _ => return worst,

@@ -23,5 +23,6 @@ pub mod tally;
 pub mod template;
 pub mod time;
 pub mod touch;
+pub mod waves;
 pub mod window;
 pub mod zones;

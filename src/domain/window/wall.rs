@@ -134,3 +134,113 @@ fn same_offset_until(zone: Tz, offset: i64, at: i64, until: i64) -> i64 {
     }
     other * 1_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::{HOUR, MINUTE};
+    use chrono::{Datelike, Timelike};
+
+    fn daily(hours: &[&str]) -> OpenHours {
+        let hours: Vec<Hours> = hours.iter().map(|h| Hours::try_from((*h).to_owned()).unwrap()).collect();
+        OpenHours { rule: RuleNo(1), working: hours.clone(), saturday: hours.clone(), sunday: hours.clone(), holiday: hours, calendar: None }
+    }
+    fn at(text: &str) -> i64 {
+        DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis()
+    }
+    fn opens(hours: &OpenHours, zone: Tz, from: &str) -> String {
+        match hours.opens(zone, at(from), at(from) + 60 * DAY) {
+            Change::At(t) => Timestamp(t).to_string(),
+            Change::NotBefore => "not before".to_owned(),
+            Change::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn hours_that_the_clock_skips_or_repeats() {
+        let zone = Tz::Europe__Berlin;
+        // 2026-03-29: 01:59:59 is followed by 03:00:00 (01:00Z). 02:30 never comes: open from the gap's end.
+        let night = daily(&["02:30-03:30"]);
+        assert_eq!(opens(&night, zone, "2026-03-29T00:00:00+01:00"), "2026-03-29T01:00:00Z");
+        assert_eq!(night.closes(zone, at("2026-03-29T01:00:00Z")), at("2026-03-29T01:30:00Z"));
+        // Hours wholly inside the gap do not come that day.
+        assert_eq!(opens(&daily(&["02:00-03:00"]), zone, "2026-03-29T00:00:00+01:00"), "2026-03-30T00:00:00Z");
+        // An hour that holds the gap is an hour shorter, never longer by the clock.
+        assert_eq!(daily(&["01:00-04:00"]).closes(zone, at("2026-03-29T00:00:00Z")), at("2026-03-29T02:00:00Z"));
+        // 2026-10-25: 02:59:59 is followed by 02:00:00 (01:00Z). Open until the first 02:30, again from the second 02:00.
+        let early = daily(&["02:00-02:30"]);
+        assert_eq!(early.closes(zone, at("2026-10-25T00:00:00Z")), at("2026-10-25T00:30:00Z"));
+        assert_eq!(opens(&early, zone, "2026-10-25T00:30:00Z"), "2026-10-25T01:00:00Z");
+        assert_eq!(early.closes(zone, at("2026-10-25T01:00:00Z")), at("2026-10-25T01:30:00Z"));
+    }
+
+    #[test]
+    fn midnights_that_are_skipped_days_that_do_not_exist_and_hours_over_midnight() {
+        // Santiago skips 00:00-01:00 on 2026-09-06; the day begins at 01:00.
+        assert_eq!(opens(&daily(&["00:00-06:00"]), Tz::America__Santiago, "2026-09-05T22:00:00-04:00"), "2026-09-06T04:00:00Z");
+        // Samoa had no 2011-12-30.
+        assert_eq!(opens(&daily(&["09:00-10:00"]), Tz::Pacific__Apia, "2011-12-29T12:00:00-10:00"), "2011-12-30T19:00:00Z");
+        // Two stretches that meet at midnight are one.
+        let late = daily(&["00:00-02:00", "20:00-24:00"]);
+        assert_eq!(late.closes(Tz::UTC, at("2026-01-01T21:00:00Z")), at("2026-01-02T02:00:00Z"));
+        assert_eq!(daily(&[]).closes(Tz::UTC, at("2026-01-01T21:00:00Z")), at("2026-01-01T21:00:00Z"));
+        assert_eq!(opens(&daily(&[]), Tz::UTC, "2026-01-01T21:00:00Z"), "not before");
+        assert_eq!(daily(&["00:00-24:00"]).closes(Tz::UTC, at("2026-01-01T21:00:00Z")), i64::MAX);
+    }
+
+    /// In every zone, over a leap year's both switches: what the walk says of each quarter of an hour and of each edge that it names is what
+    /// the wall clock says. The hours have their edges where clocks are changed.
+    #[test]
+    fn every_zone_around_its_switches_with_edges_inside_them() {
+        let hours = OpenHours { saturday: daily(&["00:15-01:45"]).working, sunday: vec![], ..daily(&["00:00-00:30", "01:30-02:30", "02:45-23:59"]) };
+        let reading = |zone: Tz, t: i64| {
+            let local = Timestamp(t).utc().with_timezone(&zone);
+            let minute = local.hour() * 60 + local.minute();
+            match local.weekday().num_days_from_monday() {
+                6 => false,
+                5 => (15..105).contains(&minute),
+                _ => (0..30).contains(&minute) || (90..150).contains(&minute) || (165..1_439).contains(&minute),
+            }
+        };
+        let mut switches = 0;
+        for zone in chrono_tz::TZ_VARIANTS {
+            let mut day = at("2024-01-01T00:00:00Z");
+            while day < at("2025-01-01T00:00:00Z") {
+                let next = day + DAY;
+                if offset_ms(zone, day) != offset_ms(zone, next) {
+                    switches += 1;
+                    let mut t = day - 6 * HOUR;
+                    while t < next + 6 * HOUR {
+                        let stretch = hours.stretch(zone, t);
+                        assert_eq!(stretch.state == State::Open, reading(zone, t), "{zone} {}", Timestamp(t));
+                        assert!(stretch.until > t && stretch.until - t <= DAY, "{zone} {}", Timestamp(t));
+                        assert_eq!(
+                            reading(zone, stretch.until - 1),
+                            reading(zone, t),
+                            "{zone}: {} overruns to {}",
+                            Timestamp(t),
+                            Timestamp(stretch.until)
+                        );
+                        let (closes, limit) = (hours.closes(zone, t), t + 10 * DAY);
+                        assert!(
+                            !reading(zone, closes) && (closes == t || reading(zone, closes - 1)),
+                            "{zone} {} closes {}",
+                            Timestamp(t),
+                            Timestamp(closes)
+                        );
+                        let Change::At(opens) = hours.opens(zone, t, limit) else { panic!("{zone} {}: never opens", Timestamp(t)) };
+                        assert!(
+                            reading(zone, opens) && (opens == t || !reading(zone, opens - 1)),
+                            "{zone} {} opens {}",
+                            Timestamp(t),
+                            Timestamp(opens)
+                        );
+                        t += 15 * MINUTE;
+                    }
+                }
+                day = next;
+            }
+        }
+        assert!(switches > 200, "only {switches} switches in a year of all zones");
+    }
+}
