@@ -304,7 +304,12 @@ fn pause_resume_stop_and_drain_lose_and_repeat_nobody() {
         assert!(matches!(end, End::Done(_)), "seed {seed}: {end:?}");
         scene.all_closed();
 
-        let scene = Scene::new(150, vec![campaign("stopped", |c| c.limits.rate = Some(Rate { count: 5, per_ms: SECOND }))], &[Channel::Call], Script::rough(seed));
+        let scene = Scene::new(
+            150,
+            vec![campaign("stopped", |c| c.limits.rate = Some(Rate { count: 5, per_ms: SECOND }))],
+            &[Channel::Call],
+            Script::rough(seed),
+        );
         let id = now(scene.store.campaign("stopped", Some(false))).unwrap().id;
         let mut world = scene.world(START);
         world.tell(START.plus(5 * SECOND), Note::Campaign(id, campaign::Input::Control(Wanted::Stop)));
@@ -369,6 +374,11 @@ fn what_waited_past_its_validity_expires() {
     scene.all_closed();
     for (at, dispatch) in &scene.memory.lock().unwrap().sends {
         let touch = now(scene.store.touch(dispatch.touch)).unwrap().unwrap();
-        assert!(touch.due_at.is_none_or(|due| at.since(due) <= MINUTE + 30 * SECOND), "{} was sent {} ms after its due time", touch.key, at.since(touch.due_at.unwrap()));
+        assert!(
+            touch.due_at.is_none_or(|due| at.since(due) <= MINUTE + 30 * SECOND),
+            "{} was sent {} ms after its due time",
+            touch.key,
+            at.since(touch.due_at.unwrap())
+        );
     }
 }

@@ -102,24 +102,11 @@ impl Assumptions {
         }
         shares.into_iter().collect()
     }
-    /// Every reason for which a step of a channel can end: what a follow-up's `when` must be asked about.
-    pub fn endings(&self, channel: Channel, rule: ReachRule) -> Vec<(Reason, bool)> {
-        let made = self.dispositions(channel, rule).into_iter().map(|(d, _)| (d, flow::counts_as_reached(rule, d)));
-        made.chain(NEVER_MADE.iter().map(|r| (*r, false))).collect()
+    /// How an attempt of a channel can end, and whether that is reach: what a follow-up's `when` must be asked about.
+    pub fn endings(&self, channel: Channel, rule: ReachRule) -> Vec<(Disposition, bool)> {
+        self.dispositions(channel, rule).into_iter().map(|(d, _)| (d, flow::counts_as_reached(rule, d))).collect()
     }
 }
-
-/// Reasons for which a step ends without an attempt.
-pub const NEVER_MADE: &[Reason] = &[
-    Reason::NoConsent,
-    Reason::OptedOut,
-    Reason::OnSuppressionList,
-    Reason::Complained,
-    Reason::NoAddress,
-    Reason::NoContent,
-    Reason::NoCalendar,
-    Reason::Cap,
-];
 
 /// What a route can carry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,8 +159,8 @@ pub struct StepEstimate {
     pub no_content: f64,
     /// What a part costs, in millionths of the currency unit.
     pub cost_micros: i64,
-    /// By how the step before ended: the share of customers for whom `when` is true (1 without a `when`).
-    pub when: BTreeMap<Reason, f64>,
+    /// By how the step before ended: the share of customers for whom `when` is true; `None` without a `when`.
+    pub when: Option<BTreeMap<Disposition, f64>>,
 }
 
 /// When first touches may start, and how many.
@@ -293,12 +280,10 @@ pub fn forecast(question: &Question<'_>) -> Forecast {
     let audience = question.population.total();
     let (groups, held_out) = groups(question);
     let flow = flow::run(question, &groups, Bounds { scale: 1.0, ends: true });
-    let (finishes_at, left) = match flow.finished {
-        Some(at) if !flow.budget_spent => (Some(at), 0.0),
-        Some(at) => (Some(at), 0.0),
-        None => (flow::run(question, &groups, Bounds { scale: 1.0, ends: false }).finished, flow.left),
-    };
-    let feasible = whole(left) == 0;
+    let left = if flow.budget_spent { 0.0 } else { flow.left };
+    // Some last retry or other always falls behind the end; a thousandth of the audience is no reason to move it.
+    let feasible = left < (0.001 * float(audience)).max(1.0);
+    let finishes_at = if feasible { flow.finished } else { flow::run(question, &groups, Bounds { scale: 1.0, ends: false }).finished };
     let sufficient_rate = if feasible { None } else { sufficient_rate(question, &groups, audience) };
     let mut shares: Vec<(String, f64)> = vec![("reached".into(), flow.reached), ("missed".into(), flow.missed)];
     shares.push((Reason::HeldOut.name().into(), float(held_out)));
@@ -368,11 +353,11 @@ fn groups(question: &Question<'_>) -> (Vec<Group>, i64) {
 fn sufficient_rate(question: &Question<'_>, groups: &[Group], audience: i64) -> Option<String> {
     let left = |scale| flow::run(question, groups, Bounds { scale, ends: true });
     let unlimited = left(f64::INFINITY);
-    let tolerated = if unlimited.finished.is_some() { 0.5 } else { unlimited.left + 0.001 * float(audience) };
-    if whole(unlimited.left) > 0 && unlimited.finished.is_none() && unlimited.left > 0.01 * float(audience) {
+    if unlimited.left > 0.01 * float(audience) {
         return None;
     }
-    let fits = |flow: &Flow| flow.finished.is_some() || flow.left <= tolerated;
+    let tolerated = (unlimited.left + 0.0005 * float(audience)).max(0.5);
+    let fits = |flow: &Flow| flow.left <= tolerated;
     let (mut low, mut high) = (1.0_f64, 2.0_f64);
     while !fits(&left(high)) {
         low = high;

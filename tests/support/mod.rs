@@ -9,9 +9,7 @@ use touchline::actors::hosted::Setup;
 use touchline::actors::running::{Route, Running};
 use touchline::actors::world::VirtualCarrier;
 use touchline::channels::{CarrierEvent, Dispatch, Receipt};
-use touchline::domain::campaign::{
-    Audience, CallMode, Campaign, Limits, Opportunity, Rate, ReachRule, Schedule, Step, StopOn,
-};
+use touchline::domain::campaign::{Audience, CallMode, Campaign, Limits, Opportunity, Rate, ReachRule, Schedule, Step, StopOn};
 use touchline::domain::channel::Channel;
 use touchline::domain::consent::{ConsentRecord, ConsentState, Purpose};
 use touchline::domain::contact::{EmailAddress, Phone, PushToken};

@@ -79,7 +79,6 @@ struct Place {
     step: u16,
     attempt: u16,
     reached: bool,
-    attempted: bool,
     /// Steps that wait behind this one, in order.
     agenda: Vec<u16>,
 }
@@ -96,6 +95,7 @@ struct Simulation<'a> {
     pending: Vec<f64>,
     windows: HashMap<(usize, Channel), (WindowVerdict, Timestamp)>,
     now: Timestamp,
+    end: Timestamp,
 }
 
 /// Runs the flow.
@@ -109,6 +109,7 @@ pub(super) fn run(question: &Question<'_>, groups: &[Group], bounds: Bounds) -> 
         pending: vec![0.0; groups.len()],
         windows: HashMap::new(),
         now: question.campaign.schedule.starts_at(),
+        end: if bounds.ends { question.campaign.schedule.ends_at() } else { question.campaign.schedule.ends_at().plus(BEYOND) },
     };
     simulation.run(bounds);
     simulation.flow
@@ -155,8 +156,7 @@ fn spread(lines: &mut [Pace], at: Timestamp, slot_end: Timestamp, sent: f64) {
 
 impl Simulation<'_> {
     fn run(&mut self, bounds: Bounds) {
-        let schedule = &self.question.campaign.schedule;
-        let end = if bounds.ends { schedule.ends_at() } else { schedule.ends_at().plus(BEYOND) };
+        let end = self.end;
         let mut campaign_pace = Pace::new(self.question.campaign.limits.rate, bounds.scale);
         let mut paces: BTreeMap<Channel, Vec<Pace>> = BTreeMap::new();
         for channel in Channel::ALL {
@@ -202,8 +202,7 @@ impl Simulation<'_> {
             }
             if self.outstanding() < DONE {
                 self.flow.finished = Some(used_until);
-                self.abandon(Reason::CampaignEnded);
-                self.flow.left = 0.0;
+                self.settle_rest();
                 return;
             }
             self.now = self.next_slot(slot_end, waves.peek().map(|w| w.at), released);
@@ -230,6 +229,16 @@ impl Simulation<'_> {
         later + ready + self.pending.iter().sum::<f64>()
     }
 
+    /// The last fractions of customers, less than half of one, count as missed.
+    fn settle_rest(&mut self) {
+        let left = self.flow.left;
+        let rest = self.outstanding();
+        self.abandon(Reason::CampaignEnded);
+        self.flow.left = left;
+        self.flow.lost.entry(Reason::CampaignEnded).and_modify(|n| *n = (*n - rest).max(0.0));
+        self.flow.missed += rest;
+    }
+
     /// Everything outstanding ends for `reason`; whoever was reached before counts as reached.
     fn abandon(&mut self, reason: Reason) {
         let mut rest: Vec<(bool, f64)> = self.pending.iter().map(|n| (false, *n)).collect();
@@ -253,7 +262,7 @@ impl Simulation<'_> {
         let roots: Vec<u16> = self.question.campaign.followers(None).map(|(no, _)| no.0).collect();
         let Some((first, rest)) = roots.split_first() else { return };
         for group in 0..self.groups.len() {
-            let place = Place { group, step: *first, attempt: 1, reached: false, attempted: false, agenda: rest.to_vec() };
+            let place = Place { group, step: *first, attempt: 1, reached: false, agenda: rest.to_vec() };
             let customers = self.groups.get(group).map_or(0.0, |g| g.customers);
             self.enter(place, customers, self.now);
         }
@@ -283,20 +292,38 @@ impl Simulation<'_> {
         }
         let verdict = self.verdict(place.group, channel);
         if verdict != Reason::None {
-            self.end_step(place, n, verdict, due);
+            self.suppress(n, &place, verdict);
             return;
         }
         let no_content = self.estimate(place.step).no_content.clamp(0.0, 1.0);
         if no_content > 0.0 {
-            self.end_step(place.clone(), n * no_content, Reason::NoContent, due);
+            self.suppress(n * no_content, &place, Reason::NoContent);
         }
         let n = n * (1.0 - no_content);
-        let is_first =
-            !place.attempted && place.attempt == 1 && self.question.campaign.followers(None).next().is_some_and(|(no, _)| no.0 == place.step);
+        let is_first = place.attempt == 1 && self.question.campaign.followers(None).next().is_some_and(|(no, _)| no.0 == place.step);
         if is_first {
             if let Some(pending) = self.pending.get_mut(place.group) {
                 *pending += n;
             }
+        } else {
+            self.plan(place, n, due);
+        }
+    }
+
+    /// Law or content forbids the touch: as in the engine, that closes the journey. Reached once is reached.
+    fn suppress(&mut self, n: f64, place: &Place, why: Reason) {
+        if place.reached {
+            self.flow.reached += n;
+        } else {
+            *self.flow.lost.entry(why).or_insert(0.0) += n;
+        }
+    }
+
+    /// Plans a later row; at or after the end it is not planned, and the journey closes as it stands.
+    fn plan(&mut self, place: Place, n: f64, due: Timestamp) {
+        if due >= self.end {
+            self.flow.left += n;
+            self.close(&place, n);
         } else {
             *self.later.entry(due.0).or_default().entry(place).or_insert(0.0) += n;
         }
@@ -355,7 +382,7 @@ impl Simulation<'_> {
         for (place, n) in places {
             let Some((open, last)) = self.open_ms(place.group, channel, slot_end) else {
                 self.take_out(&place, first, n);
-                self.end_step(place, n, Reason::NoCalendar, self.now);
+                self.suppress(n, &place, Reason::NoCalendar);
                 continue;
             };
             if open <= 0 {
@@ -400,7 +427,7 @@ impl Simulation<'_> {
             return Vec::new();
         }
         let pending = self.pending.iter().enumerate().filter(|(_, n)| **n > DUST);
-        pending.map(|(group, n)| (Place { group, step: *root, attempt: 1, reached: false, attempted: false, agenda: rest.to_vec() }, *n)).collect()
+        pending.map(|(group, n)| (Place { group, step: *root, attempt: 1, reached: false, agenda: rest.to_vec() }, *n)).collect()
     }
 
     fn take_out(&mut self, place: &Place, first: bool, mut n: f64) {
@@ -460,17 +487,12 @@ impl Simulation<'_> {
                 flow.reached += amount;
             }
             let mut here = place.clone();
-            here.attempted = true;
             here.reached |= is_reached;
             match step.retry.get(&disposition) {
                 Some(wait) if !is_reached && place.attempt < step.attempts => {
                     let due = self.now.plus((*wait).max(self.cap_spacing(&step, place.attempt)));
                     here.attempt += 1;
-                    if amount >= DUST {
-                        *self.later.entry(due.0).or_default().entry(here).or_insert(0.0) += amount;
-                    } else {
-                        self.end_step(here, amount, disposition, self.now);
-                    }
+                    if amount >= DUST { self.plan(here, amount, due) } else { self.close(&here, amount) }
                 }
                 _ => self.end_step(here, amount, disposition, self.now),
             }
@@ -500,7 +522,7 @@ impl Simulation<'_> {
             .question
             .campaign
             .followers(Some(StepNo(place.step)))
-            .map(|(no, _)| (no.0, self.estimate(no.0).when.get(&why).copied().unwrap_or(0.0).clamp(0.0, 1.0)))
+            .map(|(no, _)| (no.0, self.estimate(no.0).when.map_or(1.0, |w| w.get(&why).copied().unwrap_or(0.0).clamp(0.0, 1.0))))
             .collect();
         for (chosen, share) in subsets(&followers) {
             let mut agenda = chosen;
@@ -510,31 +532,25 @@ impl Simulation<'_> {
                 Some((next, rest)) => {
                     let wait = self.step(*next).map_or(0, |s| s.wait_ms);
                     let there = Place { step: *next, attempt: 1, agenda: rest.to_vec(), ..place.clone() };
-                    if amount < DUST { self.close(&place, amount, why) } else { self.enter(there, amount, at.plus(wait)) }
+                    if amount < DUST { self.close(&place, amount) } else { self.enter(there, amount, at.plus(wait)) }
                 }
-                None => self.close(&place, amount, why),
+                None => self.close(&place, amount),
             }
         }
     }
 
-    fn close(&mut self, place: &Place, n: f64, why: Reason) {
+    fn close(&mut self, place: &Place, n: f64) {
         if place.reached {
             self.flow.reached += n;
-        } else if place.attempted {
-            self.flow.missed += n;
         } else {
-            *self.flow.lost.entry(why).or_insert(0.0) += n;
+            self.flow.missed += n;
         }
     }
 }
 
 /// Whether a disposition counts as reached by a rule. (Whether a call was long enough is already in the shares.)
 pub(super) fn counts_as_reached(rule: ReachRule, disposition: Disposition) -> bool {
-    match rule {
-        ReachRule::ConnectedSeconds(_) | ReachRule::Delivered => disposition.is_reached(),
-        ReachRule::Opened => matches!(disposition, Reason::Opened | Reason::Clicked),
-        ReachRule::Completed => matches!(disposition, Reason::Completed | Reason::Interested | Reason::NotInterested | Reason::Answered),
-    }
+    disposition.is_reached() && !(rule == ReachRule::Opened && disposition == Reason::Delivered)
 }
 
 /// Every subset of followers with its share, each chosen independently; in file order. Shares are 0 or 1 for most, so there are few.
