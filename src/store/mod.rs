@@ -172,9 +172,11 @@ pub trait TouchLedger: Send + Sync {
     /// Commits what came of touches, the next rows they lead to, tallies and closed batches, in one transaction.
     /// The lattice guards each: a stored state of equal or higher rank stays, and the settlement (with its next row) is skipped.
     /// Precisely: `State::may_settle_as`, and `Started` to `Started` only when the settlement brings a `provider_ref` and none is
-    /// on record. A touch that is not stored is skipped. A settlement never changes the channel, route, step or attempt of a touch;
-    /// what it leaves out of `provider_ref` stays, except that a put-back touch loses it, and `started_at`, cost and parts.
-    /// Flags are only ever added. `receipt_by` opens the wait of that touch, any other settlement of it ends the wait.
+    /// on record. A touch that is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
+    /// or `started_at` of a touch, and a `provider_ref` that it leaves out stays; but a put-back (`Scheduled`) or `Refused` touch
+    /// loses `started_at`, cost, parts and seconds, and a put-back one its `provider_ref`. Flags are only ever added; `Reached`
+    /// adds `EVER_REACHED`. `receipt_by` opens the wait of that touch, any other settlement of it ends the wait. A batch that
+    /// still has a touch without a result may be refused its closing, as a conflict.
     /// `next` becomes the head: it takes the `seq` after the stored head and keeps `EVER_REACHED`; it is never `Started`.
     /// A late correction (`Missed` to `Reached`) of a touch that is no longer the head: a later `Scheduled` head is cancelled
     /// (`ReachedAfterAll`), any later head is marked `EVER_REACHED`, so that its customer counts as reached; the correction's own

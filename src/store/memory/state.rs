@@ -99,6 +99,7 @@ pub(super) struct Run {
 /// An open batch.
 #[derive(Clone)]
 pub(super) struct Batch {
+    pub campaign: CampaignId,
     pub fence: i64,
     /// Its touches without a result.
     pub left: BTreeSet<TouchKey>,
@@ -140,12 +141,7 @@ impl State {
             email: row.email.clone().filter(|_| needs.email),
             push: row.push.clone().filter(|_| needs.push),
             person: needs.person.then(|| {
-                Box::new(Person {
-                    reference: row.reference.clone(),
-                    language: row.language.clone(),
-                    branch: row.branch.clone(),
-                    rm: row.rm.clone(),
-                })
+                Box::new(Person { reference: row.reference.clone(), language: row.language.clone(), branch: row.branch.clone(), rm: row.rm.clone() })
             }),
             attributes: needs.attributes.then(|| Arc::from(row.attributes.as_str())),
         })
