@@ -17,11 +17,11 @@ mod record;
 use super::Store;
 use crate::domain::tally::closed_sum;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 
 /// A case: its name and what it does to an empty store.
-pub type Case = (&'static str, fn(&dyn Store) -> BoxFuture<'_, ()>);
+pub type Case = (&'static str, fn(&dyn Store) -> LocalBoxFuture<'_, ()>);
 
 macro_rules! cases {
     ($($module:ident: $($case:ident)*;)*) => {
