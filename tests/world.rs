@@ -19,10 +19,10 @@ use touchline::domain::outcome::Reason;
 use touchline::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use touchline::domain::touch::State;
 use touchline::store::memory::MemoryStore;
-use touchline::store::{Status, Store, Wanted};
+use touchline::store::{CampaignBook, ConsentList, Status, Store, TouchLedger, Wanted};
 
 struct Scene {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     campaigns: Vec<Campaign>,
     routes: Vec<Route>,
     memory: Arc<Mutex<Memory>>,
@@ -31,17 +31,17 @@ struct Scene {
 
 impl Scene {
     fn new(customers: usize, campaigns: Vec<Campaign>, channels: &[Channel], script: Script) -> Self {
-        let store = MemoryStore::new();
-        now(bank(&store, customers));
-        let routes = now(routes(&store, channels));
+        let store = Arc::new(MemoryStore::new());
+        now(bank(store.as_ref(), customers));
+        let routes = now(routes(store.as_ref(), channels));
         for campaign in &campaigns {
-            now(enter(&store, campaign));
+            now(enter(store.as_ref(), campaign));
         }
         Self { store, campaigns, routes, memory: Arc::default(), script }
     }
 
     fn world(&self, at: Timestamp) -> World {
-        let store: Arc<dyn Store> = Arc::new(self.store.clone());
+        let store: Arc<dyn Store> = Arc::clone(&self.store) as Arc<dyn Store>;
         let setup = now(setup(store, &self.campaigns, &self.routes, at));
         World::new(&setup, carriers(&self.routes, self.script, &self.memory), at)
     }
@@ -153,7 +153,7 @@ fn whatever_step_it_dies_after_nobody_is_contacted_twice() {
                 break;
             };
             drop(first);
-            let after = Scene { store: scene.store.snapshot(), campaigns: scene.campaigns.clone(), routes: scene.routes.clone(), ..scene };
+            let after = Scene { store: Arc::new(scene.store.snapshot()), campaigns: scene.campaigns.clone(), routes: scene.routes.clone(), ..scene };
             after.sums_close();
             let end = after.run(&mut after.world(died_at.plus(MINUTE)), None);
             assert!(matches!(end, End::Done(_)), "seed {seed}, killed after step {n}: {end:?}");

@@ -50,6 +50,19 @@ impl Before {
             reason: touch.reason,
         }
     }
+    /// As a weight for the tallies, with channel and route of the settled touch (which a settlement never changes).
+    pub fn weight(&self, touch: &Touch) -> super::tally::Weight {
+        super::tally::Weight {
+            state: self.state,
+            reason: self.reason,
+            flags: self.flags,
+            channel: touch.channel,
+            route: touch.route,
+            cost_micros: self.cost_micros,
+            parts: self.parts,
+            connected_s: self.connected_s,
+        }
+    }
 }
 
 /// A later step that waits its turn.
@@ -167,7 +180,6 @@ fn give_back(touch: &mut Touch) {
     touch.cost_micros = 0;
     touch.parts = 0;
     touch.started_at = None;
-    touch.route = None;
 }
 
 fn next_row(

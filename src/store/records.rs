@@ -231,6 +231,23 @@ coded!(
     }
 );
 
+impl Status {
+    /// Whether a run in this status may change to `to`. Closed runs stay closed; a change to the same status is none.
+    pub fn may_become(self, to: Self) -> bool {
+        match self {
+            Self::Submitted => matches!(to, Self::Approved | Self::Stopped),
+            Self::Approved => matches!(to, Self::Running | Self::Paused | Self::Stopped),
+            Self::Running => matches!(to, Self::Paused | Self::Finished | Self::Stopped),
+            Self::Paused => matches!(to, Self::Running | Self::Finished | Self::Stopped),
+            Self::Finished | Self::Stopped => false,
+        }
+    }
+    /// Whether nothing more is begun in a run of this status.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::Finished | Self::Stopped)
+    }
+}
+
 coded!(
     /// What an operator wants of a campaign.
     Wanted {
