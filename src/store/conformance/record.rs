@@ -260,7 +260,7 @@ pub async fn bad_next_writes_nothing(store: &dyn Store) {
     let begun = bed.start(2, T0).await;
     let (first, second) = (begun.written[0].1.clone(), begun.written[1].1.clone());
     let good = ended(&first, State::Reached, Reason::Answered, hours(1));
-    let bad: [(&str, fn(&mut Touch)); 3] = [
+    let bad: [Fault; 3] = [
         ("a row of another customer", |t| t.key.customer = CustomerId(t.key.customer.0 - 1)),
         ("a row that is started", |t| (t.state, t.started_at, t.route) = (State::Started, Some(T0), Some(crate::domain::ids::RouteId(1)))),
         ("a waiting row without a due time", |t| t.due_at = None),
