@@ -1,5 +1,6 @@
 //! The law room's tables: (policy, place, instant, expected), consent, rules and presets, and China's published working days.
 //! The properties over every zone are in `law_zones.rs`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking; helpers outside #[test] count too")]
 use chrono::{DateTime, Datelike, NaiveDate, Utc, Weekday};
 use touchline::domain::caps::Cap;
 use touchline::domain::channel::Channel;

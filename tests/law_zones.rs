@@ -1,5 +1,6 @@
 //! Law 2 as a property: over every zone of the IANA database, both switches of daylight saving, leap days and the ends of the holiday tables,
 //! the window's verdicts are compared with a reading of the wall clock that shares no code with them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking; helpers outside #[test] count too")]
 use chrono::{DateTime, Datelike, Duration, NaiveDate, Offset, Timelike, Utc, Weekday};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
