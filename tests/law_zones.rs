@@ -158,13 +158,17 @@ fn instant() -> impl Strategy<Value = Timestamp> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     /// Law 2 in every zone of the IANA database.
     #[test]
     fn the_window_is_the_wall_clocks(zone in zone(), at in instant(), which in 0..POLICIES.len()) {
         check(which, &[zone], Whereabouts::Zone(zone), at, 7 * MINUTE + 1)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Of a customer whose country alone is known, every zone of the country is asked.
     #[test]
