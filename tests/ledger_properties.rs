@@ -2,6 +2,7 @@
 //! kept tallies equal recounted ones, states only move as the lattice allows, and no cap is ever exceeded.
 //!
 //! `TOUCHLINE_SEED=n` chooses the sequence (it is printed with a failure), `TOUCHLINE_CASES=n` how many are tried.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Helpers of tests, outside any `#[test]`.
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};

@@ -136,6 +136,11 @@ pub async fn nobody_twice(store: &dyn Store) {
     let other = campaign(store, "other", bed.list, false).await.id;
     let (begun, _) = told(&bed, bed.request(other, hours(2), twice, seen)).await;
     assert_eq!((begun.consumed, begun.written.len()), (6, 3), "nor within one batch");
+    let third = campaign(store, "third", bed.list, false).await.id;
+    told(&bed, bed.request(third, hours(3), candidates[1..2].to_vec(), seen)).await;
+    let (behind, asked) = told(&bed, bed.request(third, hours(3), candidates.clone(), seen)).await;
+    assert_eq!(asked.iter().map(|t| t.customer).collect::<Vec<_>>(), bed.ids[2..], "the cursor only goes forward");
+    assert_eq!((behind.consumed, behind.written.len()), (3, 1));
 }
 
 pub async fn stale_fence_is_refused(store: &dyn Store) {
@@ -326,7 +331,7 @@ pub async fn due_head_gone_is_skipped(store: &dyn Store) {
 pub async fn bad_rows_write_nothing(store: &dyn Store) {
     let bed = bed(store, 3).await;
     let (run, route) = (bed.run, bed.route);
-    let bad: [(&str, fn(&mut Touch)); 5] = [
+    let bad: [Fault; 5] = [
         ("another customer's key", |t| t.key.customer = CustomerId(t.key.customer.0 + 1)),
         ("a seq that skips", |t| t.key.seq = 1),
         ("started without an instant", |t| t.started_at = None),

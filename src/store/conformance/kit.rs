@@ -18,6 +18,9 @@ pub const T0: Timestamp = Timestamp(1_795_478_400_000);
 /// What one call costs in these cases: 0.15.
 pub const COST: i64 = 150_000;
 
+/// A way to spoil a row, and what it is called.
+pub type Fault = (&'static str, fn(&mut Touch));
+
 /// `h` hours after `T0`.
 pub fn hours(h: i64) -> Timestamp {
     T0.plus(h * HOUR)

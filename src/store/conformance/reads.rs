@@ -210,3 +210,17 @@ pub async fn receipts_are_kept(store: &dyn Store) {
     assert_eq!(store.receipts(touch.key).await.unwrap(), [early, late.clone(), late], "all of them, oldest first, repeated ones too");
     assert!(store.receipts(bed.key(0, 7)).await.unwrap().is_empty());
 }
+
+pub async fn emptied_batches_can_be_closed(store: &dyn Store) {
+    let bed = bed(store, 2).await;
+    let begun = bed.start(2, T0).await;
+    let batch = begun.batch.unwrap();
+    // All results were committed, and the process died before it closed the batch.
+    let results: Vec<_> = begun.written.iter().map(|(_, t)| ended(t, State::Reached, Reason::Answered, hours(1))).collect();
+    bed.record(&results).await;
+    store.release(bed.fence).await.unwrap();
+    let fence = store.acquire(false, hours(2)).await.unwrap();
+    assert_eq!(store.orphans(fence, 100).await.unwrap(), [(batch, Vec::new())]);
+    store.record(fence, &[], &[batch]).await.unwrap();
+    assert!(store.orphans(fence, 100).await.unwrap().is_empty());
+}

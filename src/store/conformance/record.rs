@@ -260,7 +260,7 @@ pub async fn bad_next_writes_nothing(store: &dyn Store) {
     let begun = bed.start(2, T0).await;
     let (first, second) = (begun.written[0].1.clone(), begun.written[1].1.clone());
     let good = ended(&first, State::Reached, Reason::Answered, hours(1));
-    let bad: [(&str, fn(&mut Touch)); 3] = [
+    let bad: [Fault; 3] = [
         ("a row of another customer", |t| t.key.customer = CustomerId(t.key.customer.0 - 1)),
         ("a row that is started", |t| (t.state, t.started_at, t.route) = (State::Started, Some(T0), Some(crate::domain::ids::RouteId(1)))),
         ("a waiting row without a due time", |t| t.due_at = None),
@@ -271,4 +271,24 @@ pub async fn bad_next_writes_nothing(store: &dyn Store) {
         expect_conflict(store.record(bed.fence, &[good.clone(), settled], &[]).await, what);
         assert_eq!(bed.stored(first.key).await, first, "{what}: nothing of the call is written");
     }
+}
+
+pub async fn correction_with_a_next_row(store: &dyn Store) {
+    let bed = bed(store, 2).await;
+    let begun = bed.start(2, T0).await;
+    let (first, second) = (begun.written[0].1.clone(), begun.written[1].1.clone());
+    bed.record(&[missed(&first, Reason::Undelivered, hours(1), hours(8)), missed(&second, Reason::Undelivered, hours(1), hours(2))]).await;
+    let in_flight = bed.start_due(hours(2)).await.written.remove(0).1;
+    assert_eq!(in_flight.key, bed.key(1, 1));
+    for touch in [&first, &second] {
+        let before = crate::store::Before::of(&bed.stored(touch.key).await);
+        let next = Some(waiting(touch, 1, Reason::NextStep, hours(9)));
+        bed.record(&[Settled { before, next, ..ended(touch, State::Reached, Reason::Delivered, hours(3)) }]).await;
+    }
+    let thanks = bed.stored(bed.key(0, 2)).await;
+    assert_eq!((thanks.state, thanks.step.0, thanks.flags & EVER_REACHED), (State::Scheduled, 1, EVER_REACHED), "after the cancelled retry");
+    assert_eq!(bed.stored(bed.key(0, 1)).await.state, State::Cancelled);
+    assert_eq!(bed.stored(bed.key(1, 1)).await.state, State::Started);
+    assert_eq!(store.touch(bed.key(1, 2)).await.unwrap(), None, "behind a touch in flight nothing is written");
+    assert_eq!((bed.customers(State::Scheduled).await, bed.customers(State::Started).await), (1, 1));
 }
