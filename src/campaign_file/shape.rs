@@ -1,0 +1,2 @@
+//! (schema)
+pub(super) fn json_schema() -> serde_json::Value { serde_json::json!({}) }
