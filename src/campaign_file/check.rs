@@ -5,14 +5,14 @@ use super::journey;
 use super::reader::{Faults, Fields, one_of};
 use super::texts::{self, Scope};
 use super::tree::{Kind, Node, cut};
-use super::values;
 use crate::domain::campaign::{Audience, Campaign, ConversionRule, Credit, ExportFormat, Finance, Limits, Opportunity, Schedule, StopOn};
 use crate::domain::caps::Cap;
 use crate::domain::channel::Channel;
 use crate::domain::consent::Purpose;
 use crate::domain::ids::RuleNo;
 use crate::domain::money::Currency;
-use crate::domain::time::{HOUR, MINUTE, SECOND};
+use crate::domain::time::{HOUR, MINUTE, SECOND, Timestamp};
+use crate::domain::waves::next_wave;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -43,17 +43,20 @@ fn read(faults: &mut Faults, known: &Known, root: &Node) -> Option<Campaign> {
         _ => root.at.clone(),
     };
     let mut fields = Fields::open(faults, root, &top, "a campaign")?;
-    let name = fields.must("campaign", "a name of lower-case letters, digits and hyphens").and_then(|e| slug(faults, &e.value, "the campaign's name"));
+    let name =
+        fields.must("campaign", "a name of lower-case letters, digits and hyphens").and_then(|e| slug(faults, &e.value, "the campaign's name"));
     let title = fields.must("title", "a title for people").and_then(|e| line(faults, &e.value, "a title for people", 200));
     let opportunities: Vec<_> = Opportunity::ALL.iter().map(|o| (o.name(), *o)).collect();
-    let opportunity =
-        fields.must("opportunity", "one of investment, financing, settlement, activity, service").and_then(|e| faults.choice(&e.value, &opportunities));
+    let opportunity = fields
+        .must("opportunity", "one of investment, financing, settlement, activity, service")
+        .and_then(|e| faults.choice(&e.value, &opportunities));
     let owner = fields.must("owner", "the team that owns the campaign").and_then(|e| line(faults, &e.value, "the team that owns the campaign", 100));
     let purposes: Vec<_> = Purpose::ALL.iter().map(|p| (p.name(), *p)).collect();
     let purpose = fields.value("purpose").map_or(Some(Purpose::Marketing), |n| faults.choice(n, &purposes));
     let priority = fields.value("priority").map_or(Some(u64::from(PRIORITY)), |n| faults.whole(n, 0, 9, "the priority"));
     let stated = fields.value("currency").map(|n| (n, faults.currency(n)));
-    let audience = fields.must("audience", "whom to contact: `list`, and if wanted `where` and `holdout`").map(|e| audience(faults, known, &e.value, &e.key_at));
+    let audience =
+        fields.must("audience", "whom to contact: `list`, and if wanted `where` and `holdout`").map(|e| audience(faults, known, &e.value, &e.key_at));
     let schedule = fields.must("schedule", "when: `start`, `end`, `timezone`").map(|e| schedule(faults, &e.value, &e.key_at));
     let policy = fields.must("policy", "names of presets such as [cn-bank]").and_then(|e| policy(faults, &e.value));
     let limits = fields.get("limits").map_or(Some(Limits::default()), |e| limits(faults, &e.value, &e.key_at));
@@ -154,7 +157,10 @@ fn audience(faults: &mut Faults, known: &Known, node: &Node, at: &Range<usize>) 
             let names = lists.iter().map(String::as_str);
             let expected = if lists.is_empty() { "a frozen list; there is none yet".to_owned() } else { one_of(names.clone()) };
             let near = super::reader::nearest(&name, names);
-            let help = near.map_or_else(|| "freeze it first: touchline import list FILE --mapping MAP.yaml --name NAME".into(), |n| format!("did you mean `{n}`?"));
+            let help = near.map_or_else(
+                || "freeze it first: touchline import list FILE --mapping MAP.yaml --name NAME".into(),
+                |n| format!("did you mean `{n}`?"),
+            );
             faults.add(&e.value.at, format!("the list {:?} is not known", cut(&name))).expected(expected).help(help);
         }
         Some(name)
@@ -179,9 +185,10 @@ fn schedule(faults: &mut Faults, node: &Node, at: &Range<usize>) -> Option<Sched
     let cron = cron_node.map(|n| faults.cron(n));
     let wave_entry = fields.get("wave");
     let wave = wave_entry.map(|e| faults.whole(&e.value, 1, u64::from(u32::MAX), "first touches in a wave"));
-    let lateness_entry = fields.get("lateness");
-    let lateness = lateness_entry.map_or(Some(LATENESS), |e| faults.duration(&e.value, MINUTE, "the lateness"));
+    let lateness = fields.value("lateness").map_or(Some(LATENESS), |n| faults.duration(n, MINUTE, "the lateness"));
+    let before = faults.len();
     fields.close(faults);
+    let keys_known = faults.len() == before;
 
     if let (Some(start), Some(end), Some(entry)) = (start, end, end_entry)
         && end <= start
@@ -189,20 +196,18 @@ fn schedule(faults: &mut Faults, node: &Node, at: &Range<usize>) -> Option<Sched
         faults.add(&entry.value.at, format!("the end {end} is not after the start {start}")).expected("an end after the start");
         return None;
     }
-    for entry in [wave_entry, lateness_entry].into_iter().flatten().filter(|_| cron_node.is_none()) {
-        faults.add(&entry.key_at, format!("`{}` speaks of waves, but there is no `cron` to start them", entry.key)).help("add `cron`, or leave it out");
+    // (Where a key is unknown, it may well be a misspelled `cron`.)
+    if let (Some(entry), None, true) = (wave_entry, cron_node, keys_known) {
+        faults
+            .add(&entry.key_at, "`wave` is the size of each wave, but there is no `cron` to start more than one")
+            .help("add `cron`, or leave it out");
     }
-    if let (Some(node), Some(Some((_, schedule))), Some(start), Some(end), Some(zone)) = (cron_node, cron.as_ref(), start, end, timezone)
-        && !values::fires(schedule, zone, start, end)
-    {
-        faults.add(&node.at, "no wave starts between `start` and `end`").expected("a cron expression that fires while the campaign runs");
-    }
-    Some(Schedule {
+    let schedule = Schedule {
         start: start?,
         end: end?,
         timezone: timezone?,
         cron: match cron {
-            Some(cron) => Some(cron?.0),
+            Some(cron) => Some(cron?),
             None => None,
         },
         wave: match wave {
@@ -210,7 +215,12 @@ fn schedule(faults: &mut Faults, node: &Node, at: &Range<usize>) -> Option<Sched
             None => None,
         },
         lateness_ms: lateness?,
-    })
+    };
+    if let Some(node) = cron_node.filter(|_| next_wave(&schedule, Timestamp(0)).is_none()) {
+        faults.add(&node.at, "no wave starts between `start` and `end`").expected("a cron expression that fires while the campaign runs");
+        return None;
+    }
+    Some(schedule)
 }
 
 fn policy(faults: &mut Faults, node: &Node) -> Option<Vec<String>> {
@@ -321,13 +331,10 @@ fn conversion(faults: &mut Faults, node: &Node, names: &mut HashSet<String>) -> 
         .must("fact", "a kind of fact such as loan_drawdown, loan_balance, aum_daily_average")
         .and_then(|e| line(faults, &e.value, "a kind of fact such as loan_drawdown, loan_balance, aum_daily_average", 64));
     let product = fields.value("product").map(|n| line(faults, n, "the name of a product", 100));
-    let window = fields.must("window", "how long after the touch a fact counts, such as 30d").and_then(|e| faults.duration(&e.value, MINUTE, "the window"));
-    let credits = [
-        ("last_reached", Credit::LastReached),
-        ("first_reached", Credit::FirstReached),
-        ("linear", Credit::Linear),
-        ("position", Credit::Position),
-    ];
+    let window =
+        fields.must("window", "how long after the touch a fact counts, such as 30d").and_then(|e| faults.duration(&e.value, MINUTE, "the window"));
+    let credits =
+        [("last_reached", Credit::LastReached), ("first_reached", Credit::FirstReached), ("linear", Credit::Linear), ("position", Credit::Position)];
     let credit = fields.value("credit").map_or(Some(Credit::LastReached), |n| faults.choice(n, &credits));
     fields.close(faults);
     let product = match product {

@@ -12,11 +12,18 @@ use std::ops::Range;
 const VARIANTS: usize = 50;
 
 /// Reads `content`. Messages need one; calls and tasks may do without.
-pub(super) fn content(faults: &mut Faults, known: &Known, entry: Option<&Entry>, channel: Option<Channel>, step: &Range<usize>) -> Option<Vec<Variant>> {
+pub(super) fn content(
+    faults: &mut Faults,
+    known: &Known,
+    entry: Option<&Entry>,
+    channel: Option<Channel>,
+    step: &Range<usize>,
+) -> Option<Vec<Variant>> {
     let Some(entry) = entry else {
         return match channel {
             Some(channel @ (Channel::Sms | Channel::Push | Channel::Email)) => {
-                let expected = if channel == Channel::Email { "content: {zh-CN: {subject: \"...\", body: \"...\"}}" } else { "content: {zh-CN: \"...\"}" };
+                let expected =
+                    if channel == Channel::Email { "content: {zh-CN: {subject: \"...\", body: \"...\"}}" } else { "content: {zh-CN: \"...\"}" };
                 faults.add(step, format!("this step sends by {channel}, but has no `content`")).expected(expected);
                 None
             }
@@ -107,11 +114,14 @@ fn texts_of(faults: &mut Faults, known: &Known, entries: &[Entry], at: &Range<us
 fn text(faults: &mut Faults, known: &Known, entry: &Entry, channel: Option<Channel>) -> Option<Text> {
     let language = cut(&entry.key);
     let has_subject = matches!(channel, None | Some(Channel::Email | Channel::Push));
-    let is_parts = matches!(&entry.value.kind, Kind::Map(entries) if entries.iter().any(|e| matches!(e.key.as_str(), "body" | "subject" | "text" | "title")));
+    let is_parts =
+        matches!(&entry.value.kind, Kind::Map(entries) if entries.iter().any(|e| matches!(e.key.as_str(), "body" | "subject" | "text" | "title")));
     if !is_parts {
         let body = texts::template(faults, known, &entry.value, &language, "the text");
         if channel == Some(Channel::Email) {
-            faults.add(&entry.key_at, format!("the e-mail in {language} has no subject")).expected(format!("{language}: {{subject: \"...\", body: \"...\"}}"));
+            faults
+                .add(&entry.key_at, format!("the e-mail in {language} has no subject"))
+                .expected(format!("{language}: {{subject: \"...\", body: \"...\"}}"));
             return None;
         }
         return Some(Text { subject: None, body: body? });
@@ -158,9 +168,8 @@ fn language(faults: &mut Faults, entry: &Entry) -> bool {
         })
         .collect();
     let mended = mended.join("-");
-    let noted = faults
-        .add(&entry.key_at, format!("{:?} is not a language tag", cut(&entry.key)))
-        .expected("a language tag such as zh-CN, zh-Hant-HK or en");
+    let noted =
+        faults.add(&entry.key_at, format!("{:?} is not a language tag", cut(&entry.key))).expected("a language tag such as zh-CN, zh-Hant-HK or en");
     if is_tag(&mended) {
         noted.help(format!("did you mean `{mended}`?"));
     }
@@ -171,7 +180,8 @@ fn is_tag(tag: &str) -> bool {
     let is = |part: &str, test: fn(&u8) -> bool| part.bytes().all(|b| test(&b));
     let mut parts = tag.split('-').peekable();
     let primary = parts.next().is_some_and(|p| (2..=3).contains(&p.len()) && is(p, u8::is_ascii_lowercase));
-    let title = |p: &str| p.len() == 4 && p.starts_with(|c: char| c.is_ascii_uppercase()) && p.get(1..).is_some_and(|r| is(r, u8::is_ascii_lowercase));
+    let title =
+        |p: &str| p.len() == 4 && p.starts_with(|c: char| c.is_ascii_uppercase()) && p.get(1..).is_some_and(|r| is(r, u8::is_ascii_lowercase));
     parts.next_if(|p| title(p));
     parts.next_if(|p| (p.len() == 2 && is(p, u8::is_ascii_uppercase)) || (p.len() == 3 && is(p, u8::is_ascii_digit)));
     primary && parts.next().is_none()

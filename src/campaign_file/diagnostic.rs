@@ -63,13 +63,8 @@ impl Page {
         // YAML breaks lines at LF, CR LF, and a CR alone.
         let bytes = text.as_bytes();
         let mut lines = vec![0];
-        lines.extend(
-            bytes
-                .iter()
-                .enumerate()
-                .filter(|(i, b)| **b == b'\n' || (**b == b'\r' && bytes.get(i + 1) != Some(&b'\n')))
-                .map(|(i, _)| i + 1),
-        );
+        lines
+            .extend(bytes.iter().enumerate().filter(|(i, b)| **b == b'\n' || (**b == b'\r' && bytes.get(i + 1) != Some(&b'\n'))).map(|(i, _)| i + 1));
         Arc::new(Self { name: name.to_owned(), text: text.to_owned(), lines })
     }
     pub(super) fn text(&self) -> &str {
@@ -164,7 +159,7 @@ impl miette::Diagnostic for Drawn<'_> {
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let span = SourceSpan::from((self.fault.span.offset, self.fault.span.length));
-        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(Some("here".into()), span))))
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(None, span))))
     }
 }
 impl miette::SourceCode for Drawn<'_> {
@@ -173,14 +168,7 @@ impl miette::SourceCode for Drawn<'_> {
         // Without context lines miette asks for the place to name in the frame: that must be ours.
         let at_place = before == 0 && after == 0;
         let (line, column) = if at_place { (self.fault.line - 1, self.fault.column - 1) } else { (inner.line(), inner.column()) };
-        Ok(Box::new(MietteSpanContents::new_named(
-            self.fault.file.clone(),
-            inner.data(),
-            *inner.span(),
-            line,
-            column,
-            inner.line_count(),
-        )))
+        Ok(Box::new(MietteSpanContents::new_named(self.fault.file.clone(), inner.data(), *inner.span(), line, column, inner.line_count())))
     }
 }
 

@@ -42,16 +42,33 @@ pub(super) struct Reading {
     pub variables: Vec<(String, Range<usize>)>,
     /// Every function with its place.
     pub functions: Vec<(String, Range<usize>)>,
+    /// Variables compared with literal texts (`outcome == "busy"`, `state in ["missed"]`): name, text, place of the text.
+    pub compared: Vec<(String, String, Range<usize>)>,
     pub gives: Gives,
 }
 
 /// The functions that an expression may call.
-pub(super) const FUNCTIONS: &[&str] = &[
-    "all", "contains", "double", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string",
-];
+pub(super) const FUNCTIONS: &[&str] =
+    &["all", "contains", "double", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string"];
 const BINDERS: &[&str] = &["all", "exists", "exists_one", "filter", "map"];
 const RESERVED: &[&str] = &[
-    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "namespace", "package", "return", "var", "void", "while",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "namespace",
+    "package",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,16 +96,44 @@ struct Reader<'a> {
 /// Reads an expression.
 pub(super) fn read(text: &str) -> Result<Reading, Wrong> {
     if text.len() > LENGTH {
-        return Err(Wrong { at: 0..text.len(), message: format!("the expression is longer than {LENGTH} bytes"), help: Some("mark the customers in the list instead".into()) });
+        return Err(Wrong {
+            at: 0..text.len(),
+            message: format!("the expression is longer than {LENGTH} bytes"),
+            help: Some("mark the customers in the list instead".into()),
+        });
     }
-    let out = Reading { variables: Vec::new(), functions: Vec::new(), gives: Gives::Unknown };
+    let out = Reading { variables: Vec::new(), functions: Vec::new(), compared: Vec::new(), gives: Gives::Unknown };
     let mut reader = Reader { text, tokens: tokens(text)?, next: 0, depth: 0, operators: 0, bound: Vec::new(), out };
     let gives = reader.expression()?;
     if reader.peek() != Token::End {
         return Err(reader.unexpected("the end of the expression, or an operator such as && or =="));
     }
     reader.out.gives = gives;
+    reader.out.compared = compared(text, &reader.tokens);
     Ok(reader.out)
+}
+
+/// Finds `name == "text"`, `name != "text"` and `name in ["text", ...]`.
+fn compared(text: &str, tokens: &[(Token<'_>, Range<usize>)]) -> Vec<(String, String, Range<usize>)> {
+    let mut out = Vec::new();
+    for (i, (token, _)) in tokens.iter().enumerate() {
+        let Token::Name(name) = token else { continue };
+        let rest = tokens.get(i + 1..).unwrap_or(&[]);
+        let literals: Vec<&Range<usize>> = match rest {
+            [(Token::Mark("==" | "!="), _), (Token::Text, at), ..] => vec![at],
+            [(Token::Name("in"), _), (Token::Mark("["), _), list @ ..] => {
+                let inside = list.iter().take_while(|(t, _)| matches!(t, Token::Text | Token::Mark(",")));
+                inside.filter(|(t, _)| *t == Token::Text).map(|(_, at)| at).collect()
+            }
+            _ => continue,
+        };
+        for at in literals {
+            // Escapes do not occur in names of outcomes; a text with one is not looked at.
+            let literal = text.get(at.start + 1..at.end - 1).filter(|l| !l.contains('\\') && !l.contains(['"', '\'']));
+            out.extend(literal.map(|l| ((*name).to_owned(), l.to_owned(), at.clone())));
+        }
+    }
+    out
 }
 
 fn tokens(text: &str) -> Result<Vec<(Token<'_>, Range<usize>)>, Wrong> {
@@ -139,7 +184,11 @@ fn text_literal(rest: &str, at: usize) -> Result<usize, Wrong> {
     let mut chars = rest.char_indices().skip(usize::from(raw));
     let quote = chars.next().map_or('"', |(_, c)| c);
     if rest.get(usize::from(raw)..).is_some_and(|r| r.starts_with("\"\"\"") || r.starts_with("'''")) {
-        return Err(Wrong { at: at..at + 3 + usize::from(raw), message: "texts in triple quotes are not taken".into(), help: Some("use one quote".into()) });
+        return Err(Wrong {
+            at: at..at + 3 + usize::from(raw),
+            message: "texts in triple quotes are not taken".into(),
+            help: Some("use one quote".into()),
+        });
     }
     while let Some((i, c)) = chars.next() {
         match c {
@@ -154,7 +203,13 @@ fn text_literal(rest: &str, at: usize) -> Result<usize, Wrong> {
                         return Err(Wrong { at: at + i..at + i + 2, message: "\\u needs four hexadecimal digits of a character".into(), help: None });
                     }
                 }
-                _ => return Err(Wrong { at: at + i..at + i + 1, message: "this escape is not known".into(), help: Some("a backslash in a text is written \\\\".into()) }),
+                _ => {
+                    return Err(Wrong {
+                        at: at + i..at + i + 1,
+                        message: "this escape is not known".into(),
+                        help: Some("a backslash in a text is written \\\\".into()),
+                    });
+                }
             },
             _ => {}
         }
@@ -223,7 +278,11 @@ impl<'a> Reader<'a> {
             "not" | "NOT" => Some("\"not\" is written !"),
             _ => None,
         };
-        let message = if found.is_empty() { format!("the expression ends where {expected} should stand") } else { format!("found {:?} where {expected} should stand", cut(found)) };
+        let message = if found.is_empty() {
+            format!("the expression ends where {expected} should stand")
+        } else {
+            format!("found {:?} where {expected} should stand", cut(found))
+        };
         Wrong { at, message, help: help.map(str::to_owned) }
     }
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
@@ -270,10 +329,16 @@ impl<'a> Reader<'a> {
             self.operator()?;
             self.next += 1;
             let right = self.binary(level + 1)?;
-            gives = match level {
-                0..=2 => Gives::Truth,
-                3 if gives == right => gives,
-                3 => Gives::Unknown,
+            gives = match (level, here) {
+                (0..=2, _) => Gives::Truth,
+                // A sum is of the kind of its parts; which kind, one of them tells.
+                (_, Token::Mark("+")) => {
+                    if gives == Gives::Unknown {
+                        right
+                    } else {
+                        gives
+                    }
+                }
                 _ => Gives::Number,
             };
         }

@@ -58,7 +58,9 @@ fn connect(faults: &mut Faults, read: &[Read<'_>], at: &Range<usize>) -> Vec<Opt
     for (number, step) in read.iter().enumerate() {
         if let Some((name, place)) = &step.name {
             if let Some(first) = numbers.get(name.as_str()) {
-                faults.add(place, format!("the step {name:?} stands twice")).help(format!("it is also step {} of the journey; give each its own name", first + 1));
+                faults
+                    .add(place, format!("the step {name:?} stands twice"))
+                    .help(format!("it is also step {} of the journey; give each its own name", first + 1));
             } else {
                 numbers.insert(name, number);
             }
@@ -103,11 +105,19 @@ fn connect(faults: &mut Faults, read: &[Read<'_>], at: &Range<usize>) -> Vec<Opt
 fn tell_cycle(faults: &mut Faults, read: &[Read<'_>], cycle: &[usize]) {
     let name = |n: &usize| read.get(*n).and_then(|s| s.name.as_ref()).map_or("?", |(name, _)| name.as_str());
     // `after` points backwards in time, so the journey runs through the cycle in the other direction.
-    let mut round: Vec<&str> = cycle.iter().rev().map(name).collect();
-    round.extend(round.first().copied());
+    // It is told from the step that stands first in the file.
     let first = cycle.iter().min();
+    let mut round: Vec<&usize> = cycle.iter().rev().collect();
+    let turn = round.iter().position(|n| Some(*n) == first).unwrap_or(0);
+    round.rotate_left(turn);
+    round.extend(first);
+    let round: Vec<&str> = round.into_iter().map(name).collect();
     if let Some((_, place)) = first.and_then(|n| read.get(*n)).and_then(|s| s.after.as_ref()) {
-        let message = if cycle.len() == 1 { format!("the step {:?} follows itself", name(&cycle.first().copied().unwrap_or(0))) } else { format!("these steps follow each other in a circle: {}", round.join(" -> ")) };
+        let message = if cycle.len() == 1 {
+            format!("the step {:?} follows itself", name(&cycle.first().copied().unwrap_or(0)))
+        } else {
+            format!("these steps follow each other in a circle: {}", round.join(" -> "))
+        };
         faults.add(place, message).help("one of them must start the journey: take its `after` out");
     }
 }
@@ -214,7 +224,11 @@ fn routes(faults: &mut Faults, known: &Known, node: &Node, channel: Option<Chann
                 }
                 None => {
                     let fitting: Vec<&str> = known.routes.iter().filter(|(_, c)| channel.is_none_or(|w| w == *c)).map(|(n, _)| n.as_str()).collect();
-                    let expected = if fitting.is_empty() { "a configured route; there is none of this channel".to_owned() } else { one_of(fitting.iter().copied()) };
+                    let expected = if fitting.is_empty() {
+                        "a configured route; there is none of this channel".to_owned()
+                    } else {
+                        one_of(fitting.iter().copied())
+                    };
                     faults.add(&node.at, format!("the route {:?} is not configured", cut(&name))).expected(expected).nearest(&name, fitting);
                 }
             }
@@ -232,7 +246,18 @@ fn possible(channel: Channel) -> &'static [Reason] {
     };
     match channel {
         Channel::Call => &[
-            Answered, Interested, NotInterested, CallbackRequested, NoAnswer, Busy, Voicemail, Congestion, Rejected, Short, InvalidAddress, WrongPerson,
+            Answered,
+            Interested,
+            NotInterested,
+            CallbackRequested,
+            NoAnswer,
+            Busy,
+            Voicemail,
+            Congestion,
+            Rejected,
+            Short,
+            InvalidAddress,
+            WrongPerson,
         ],
         Channel::Sms => &[Delivered, Clicked, Undelivered, InvalidAddress],
         Channel::Push | Channel::Email => &[Delivered, Opened, Clicked, Undelivered, InvalidAddress, NotOpened],

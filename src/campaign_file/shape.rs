@@ -46,6 +46,9 @@ fn without_null(schema: &mut serde_json::Value) {
                     map.extend(only);
                 }
             }
+            if map.get("default").is_some_and(Value::is_null) {
+                map.remove("default");
+            }
             map.values_mut().for_each(without_null);
         }
         _ => {}
@@ -171,6 +174,7 @@ struct AudienceShape {
     #[schemars(length(min = 1, max = 4096), example = "balance >= 1000 && housing == \"no\"")]
     r#where: Option<String>,
     /// Share never touched, against which lift is measured; at most 90%.
+    #[serde(default)]
     #[schemars(schema_with = "share")]
     holdout: Option<String>,
 }
@@ -190,12 +194,14 @@ struct ScheduleShape {
     #[schemars(length(min = 1), example = "Asia/Shanghai")]
     timezone: String,
     /// When waves start: second minute hour day month weekday, in `timezone`; left out: once, at `start`.
+    #[serde(default)]
     #[schemars(schema_with = "cron")]
     cron: Option<String>,
     /// First touches that one wave may take; left out: all that are left.
     #[schemars(range(min = 1))]
     wave: Option<u32>,
     /// A wave missed by more than this is skipped, and said so; 1h unless told.
+    #[serde(default)]
     #[schemars(schema_with = "duration")]
     lateness: Option<String>,
 }
@@ -206,12 +212,15 @@ struct ScheduleShape {
 #[expect(dead_code, reason = "only its schema is used")]
 struct LimitsShape {
     /// Touches in any window of that length, over the whole campaign.
+    #[serde(default)]
     #[schemars(schema_with = "rate")]
     rate: Option<String>,
     /// Never spend more.
+    #[serde(default)]
     #[schemars(schema_with = "money")]
     budget: Option<String>,
     /// A touch that has waited longer than this past its due time expires.
+    #[serde(default)]
     #[schemars(schema_with = "duration")]
     validity: Option<String>,
     /// Contact caps of this campaign's own, on top of the presets'.
@@ -242,6 +251,7 @@ struct StepShape {
     #[schemars(schema_with = "slug", required)]
     step: String,
     /// The step whose end leads here; left out: the journey starts here.
+    #[serde(default)]
     #[schemars(schema_with = "slug")]
     after: Option<String>,
     /// Only when this expression (CEL) is true at the end of that step: outcome, disposition, state, attempt,
@@ -249,6 +259,7 @@ struct StepShape {
     #[schemars(length(min = 1, max = 4096), example = "outcome in [\"no_answer\", \"voicemail\"]")]
     when: Option<String>,
     /// How long to wait after that end.
+    #[serde(default)]
     #[schemars(schema_with = "duration")]
     wait: Option<String>,
     /// How.
@@ -262,15 +273,19 @@ struct StepShape {
     #[schemars(range(min = 1, max = 1_000))]
     attempts: Option<u16>,
     /// Which dispositions are tried again, and after how long.
+    #[serde(default)]
     #[schemars(schema_with = "retry")]
     retry: Option<serde_json::Value>,
     /// What counts as effective reach; an answer, a delivery, or a finished task unless told.
+    #[serde(default)]
     #[schemars(schema_with = "reached")]
     reached: Option<serde_json::Value>,
     /// What is said, by language, or several variants of it for an A/B test.
+    #[serde(default)]
     #[schemars(schema_with = "content")]
     content: Option<serde_json::Value>,
     /// As `limits.validity`, for this step.
+    #[serde(default)]
     #[schemars(schema_with = "duration")]
     validity: Option<String>,
 }

@@ -5,7 +5,9 @@ use super::expression_syntax::{self, Gives};
 use super::reader::{Faults, nearest, one_of};
 use super::tree::{Kind, Node, Style, cut};
 use crate::domain::expression::Expression;
+use crate::domain::outcome::Reason;
 use crate::domain::template::Template;
+use crate::domain::touch::State;
 use std::ops::Range;
 
 /// What the engine itself gives to every template.
@@ -97,6 +99,9 @@ pub(super) fn expression(faults: &mut Faults, known: &Known, node: &Node, scope:
                 }
             }
             variables(faults, known, node, &reading.variables, scope);
+            if scope == Scope::Outcome {
+                outcomes(faults, node, &reading.compared);
+            }
             // What the reader above accepts, the CEL crate accepts too; what it may still object to is told as it says it.
             match quietly(|| Expression::compile(text)) {
                 Ok(expression) => Some(expression),
@@ -128,7 +133,8 @@ fn variables(faults: &mut Faults, known: &Known, node: &Node, variables: &[(Stri
             }
             _ if is_attribute == Some(false) => {
                 let attributes = known.attributes.iter().flatten().map(String::as_str);
-                let names: Vec<&str> = if scope == Scope::Outcome { OUTCOME_VARIABLES.iter().copied().chain(attributes).collect() } else { attributes.collect() };
+                let names: Vec<&str> =
+                    if scope == Scope::Outcome { OUTCOME_VARIABLES.iter().copied().chain(attributes).collect() } else { attributes.collect() };
                 faults
                     .add(&place, format!("the attribute {:?} is not known", cut(name)))
                     .expected(if names.is_empty() { "an attribute of the list; it has none".to_owned() } else { one_of(names.iter().copied()) })
@@ -138,6 +144,36 @@ fn variables(faults: &mut Faults, known: &Known, node: &Node, variables: &[(Stri
             Scope::Outcome if is_attribute.is_none() => {
                 if let Some(near) = nearest(name, OUTCOME_VARIABLES.iter().copied()).filter(|near| slip(name, near)) {
                     faults.add(&place, format!("the variable {:?} is not known", cut(name))).help(format!("did you mean `{near}`?"));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A condition on an outcome or state that does not exist would silently never hold.
+fn outcomes(faults: &mut Faults, node: &Node, compared: &[(String, String, Range<usize>)]) {
+    for (name, literal, at) in compared {
+        let is_state = State::from_name(literal).is_some();
+        let is_reason = Reason::from_name(literal).is_some();
+        let at = within(&faults.page, node, at);
+        match name.as_str() {
+            "outcome" | "disposition" if !is_reason => {
+                let names = Reason::ALL.iter().filter(|r| r.is_disposition() || (200..300).contains(&r.code())).map(|r| r.name());
+                let noted = faults.add(&at, format!("no step ever ends with {name} {:?}", cut(literal))).expected(one_of(names.clone()));
+                if is_state {
+                    noted.help(format!("{literal:?} is a state: ask `state == {literal:?}`"));
+                } else {
+                    noted.nearest(literal, names);
+                }
+            }
+            "state" if !is_state => {
+                let names = ["reached", "missed", "refused", "uncertain"];
+                let noted = faults.add(&at, format!("no step ever ends in the state {:?}", cut(literal))).expected(one_of(names));
+                if is_reason {
+                    noted.help(format!("{literal:?} is an outcome: ask `outcome == {literal:?}`"));
+                } else {
+                    noted.nearest(literal, names);
                 }
             }
             _ => {}
@@ -222,20 +258,22 @@ fn use_of(text: &str, name: &str) -> Option<Range<usize>> {
     })
 }
 
-/// Fills a template in once with numbers and once with texts: an unknown filter, test or function shows only then.
-/// Faults that come of the made-up values are none of the template's.
+/// Fills a template in with numbers, texts and truth values, the kinds that attributes have. What fails with all of them
+/// (a loop without end, an include) fails for every customer, and so does an unknown filter, test or function that any of
+/// them meets; other faults come of the made-up values.
 fn rehearse(template: &Template) -> Option<String> {
-    for value in [serde_json::json!(1), serde_json::json!("1")] {
-        let values: serde_json::Map<String, serde_json::Value> =
-            template.variables().iter().filter(|n| !TEMPLATE_FUNCTIONS.contains(&n.as_str())).map(|n| (n.clone(), value.clone())).collect();
+    let mut faults = Vec::new();
+    let kinds = [serde_json::json!(1), serde_json::json!("1"), serde_json::json!(true)];
+    for value in &kinds {
+        let names = template.variables().iter().filter(|n| !TEMPLATE_FUNCTIONS.contains(&n.as_str()));
+        let values: serde_json::Map<String, serde_json::Value> = names.map(|n| (n.clone(), value.clone())).collect();
         if let Err(why) = quietly(|| template.render(&serde_json::Value::Object(values))) {
-            let first = why.lines().next().unwrap_or("").trim().to_owned();
-            if first.contains("unknown ") || first.contains("is unknown") || first.contains("not found") || first.contains("fuel") {
-                return Some(first.rsplit_once(" (in t:").map_or(first.clone(), |(m, _)| m.to_owned()));
-            }
+            let first = why.lines().next().unwrap_or("").trim();
+            faults.push(first.rsplit_once(" (in t:").map_or(first, |(message, _)| message).to_owned());
         }
     }
-    None
+    let for_all = faults.iter().position(|f| f.starts_with("unknown ")).or_else(|| (faults.len() == kinds.len()).then_some(0))?;
+    faults.into_iter().nth(for_all)
 }
 
 /// Runs a compiler that may panic on text it does not like, with the panic hook silent for this thread: a bad file is a

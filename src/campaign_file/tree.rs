@@ -141,16 +141,26 @@ pub(super) fn parse(page: &Arc<Page>) -> Result<(Node, Vec<Diagnostic>), Diagnos
 fn syntax(page: &Arc<Page>, error: &ScanError) -> Diagnostic {
     let text = page.text();
     let offset = error.marker().byte_offset().unwrap_or_else(|| text.char_indices().nth(error.marker().index()).map_or(text.len(), |(i, _)| i));
-    let length = text.get(offset..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-    let mut fault = page.diagnostic(offset..offset + length, format!("this is not YAML: {}", error.info()));
-    let (_, start) = page.line_of(offset);
-    let before = text.get(start..offset).unwrap_or("");
-    fault.help = Some(if before.trim_start_matches(' ').starts_with('\t') || (before.trim().is_empty() && text.get(offset..).is_some_and(|r| r.starts_with('\t'))) {
-        "YAML is indented with blanks, never with tabs".into()
-    } else {
-        "check the indentation, the quotes and the brackets here and on the line above; a text with `: ` or ` #` in it needs quotes".into()
-    });
+    let by_tab = tab_indent(page, offset).filter(|_| error.info().contains("tab"));
+    let (place, help) = match by_tab {
+        Some(at) => (at, "YAML is indented with blanks, never with tabs"),
+        None => (
+            offset..offset + text.get(offset..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8),
+            "check the indentation, the quotes and the brackets here and on the line above; a text with `: ` or ` #` in it needs quotes",
+        ),
+    };
+    let mut fault = page.diagnostic(place, format!("this is not YAML: {}", error.info()));
+    fault.help = Some(help.into());
     fault
+}
+
+/// The first line at or after an offset that is indented with a tab.
+fn tab_indent(page: &Page, offset: usize) -> Option<Range<usize>> {
+    let first = page.line_of(offset).0;
+    (first..first + 20).filter_map(|number| page.line(number)).find_map(|(start, line)| {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        line.get(..indent).is_some_and(|i| i.contains('\t')).then(|| start..start + line.len())
+    })
 }
 
 impl Builder<'_> {
@@ -185,7 +195,9 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(Open::List { at: start, anchor, nodes }) => self.add(Node { at: start..at.end.max(start), kind: Kind::List(nodes) }, anchor),
-                Some(Open::Map { at: start, anchor, entries, .. }) => self.add(Node { at: start..at.end.max(start), kind: Kind::Map(entries) }, anchor),
+                Some(Open::Map { at: start, anchor, entries, .. }) => {
+                    self.add(Node { at: start..at.end.max(start), kind: Kind::Map(entries) }, anchor)
+                }
                 None => Ok(()),
             },
             Event::Alias(id) => match self.anchors.get(&id) {

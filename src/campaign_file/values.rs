@@ -3,7 +3,7 @@ use super::reader::{Faults, nearest};
 use super::tree::{Node, cut};
 use crate::domain::campaign::Rate;
 use crate::domain::money::{Currency, Money};
-use chrono::{NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{NaiveDate, NaiveDateTime};
 use chrono_tz::Tz;
 use std::str::FromStr;
 
@@ -139,9 +139,7 @@ impl Faults {
                 return None;
             }
         }
-        let date = text.get(..10).filter(|d| {
-            d.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
-        });
+        let date = text.get(..10).filter(|d| d.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() }));
         let rest = date.and_then(|d| text.strip_prefix(d)).unwrap_or("");
         let (message, help) = match date.map(|d| (d, NaiveDate::parse_from_str(d, "%Y-%m-%d"))) {
             Some((d, Err(_))) => (format!("{d} is not a day of the calendar"), last_day(d)),
@@ -149,7 +147,9 @@ impl Faults {
             Some((_, Ok(_))) if rest.ends_with('Z') || rest.get(1..).is_some_and(|r| r.contains(['+', '-'])) => {
                 (format!("{:?} carries a zone of its own", cut(text)), Some("leave it out: `timezone` says the zone".into()))
             }
-            Some((_, Ok(_))) => (format!("{:?} is not a time of day", cut(rest.trim_start_matches(['T', ' ']))), Some("hours go to 23, minutes to 59".into())),
+            Some((_, Ok(_))) => {
+                (format!("{:?} is not a time of day", cut(rest.trim_start_matches(['T', ' ']))), Some("hours go to 23, minutes to 59".into()))
+            }
             None => (format!("{:?} is not a date and time", cut(text)), None),
         };
         let noted = self.add(&node.at, message).expected(expected);
@@ -176,12 +176,14 @@ impl Faults {
     }
 
     /// A cron expression of six fields, as it stands.
-    pub(super) fn cron(&mut self, node: &Node) -> Option<(String, cron::Schedule)> {
+    pub(super) fn cron(&mut self, node: &Node) -> Option<String> {
         let expected = "six cron fields: second minute hour day month weekday, such as \"0 0 9 * * Mon-Fri\"";
         let text = self.text(node, expected)?;
         let fields: Vec<&str> = text.split_whitespace().collect();
         if fields.len() != 6 {
-            let noted = self.add(&node.at, format!("the cron expression has {} field{}", fields.len(), if fields.len() == 1 { "" } else { "s" })).expected(expected);
+            let noted = self
+                .add(&node.at, format!("the cron expression has {} field{}", fields.len(), if fields.len() == 1 { "" } else { "s" }))
+                .expected(expected);
             match fields.len() {
                 5 => drop(noted.help(format!("put the second in front: \"0 {}\"", cut(&fields.join(" "))))),
                 7 => drop(noted.help("leave out the year: `start` and `end` bound the campaign")),
@@ -203,24 +205,20 @@ impl Faults {
         }
         let joined = fields.join(" ");
         match cron::Schedule::from_str(&joined) {
-            Ok(schedule) => Some((joined, schedule)),
+            Ok(_) => Some(joined),
             Err(e) => {
                 let why = e.to_string();
                 let why = why.lines().next().unwrap_or("").trim();
-                let message = if why.is_empty() { format!("the cron expression {:?} cannot be read", cut(text)) } else { format!("the cron expression cannot be read: {why}") };
+                let message = if why.is_empty() {
+                    format!("the cron expression {:?} cannot be read", cut(text))
+                } else {
+                    format!("the cron expression cannot be read: {why}")
+                };
                 self.add(&node.at, message).expected(expected);
                 None
             }
         }
     }
-}
-
-/// Whether a cron schedule fires in a zone from `start` (inclusive) to `end` (exclusive).
-pub(super) fn fires(schedule: &cron::Schedule, zone: Tz, start: NaiveDateTime, end: NaiveDateTime) -> bool {
-    use crate::domain::campaign::instant;
-    let (first, last) = (instant(zone, start), instant(zone, end));
-    let before = zone.from_utc_datetime(&first.utc().naive_utc()) - chrono::Duration::seconds(1);
-    schedule.after(&before).next().is_some_and(|at| at.timestamp_millis() < last.0)
 }
 
 fn last_day(date: &str) -> Option<String> {
