@@ -218,7 +218,7 @@ fn text_literal(rest: &str, at: usize) -> Result<usize, Wrong> {
 }
 
 fn number(rest: &str, at: usize) -> Result<usize, Wrong> {
-    let run = |from: usize, test: fn(&u8) -> bool| rest.bytes().skip(from).take_while(|b| test(b)).count();
+    let run = |from: usize, test: fn(&u8) -> bool| rest.bytes().skip(from).take_while(test).count();
     let mut length;
     let fits;
     if rest.starts_with("0x") || rest.starts_with("0X") {
@@ -322,8 +322,8 @@ impl<'a> Reader<'a> {
         let mut gives = self.binary(level + 1)?;
         loop {
             let here = self.peek();
-            let is_mark = matches!(here, Token::Mark(m) if marks.contains(&m));
-            if !is_mark && !(level == 2 && here == Token::Name("in")) {
+            let binds_here = matches!(here, Token::Mark(m) if marks.contains(&m)) || (level == 2 && here == Token::Name("in"));
+            if !binds_here {
                 return Ok(gives);
             }
             self.operator()?;

@@ -45,7 +45,7 @@ pub fn load_with(name: &str, text: &str, known: &Known) -> Result<Campaign, Vec<
         fault.expected = Some(format!("a campaign file of at most {LONGEST_FILE} bytes"));
         return Err(vec![fault]);
     }
-    let (root, faults) = tree::parse(&page).map_err(|fault| vec![fault])?;
+    let (root, faults) = tree::parse(&page).map_err(|fault| vec![*fault])?;
     check::campaign(reader::Faults::new(page, faults), known, &root)
 }
 

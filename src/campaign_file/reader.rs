@@ -62,7 +62,7 @@ impl Faults {
     }
     /// All of them in the order of the text, none twice.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by(|a, b| (a.span.offset, a.span.length).cmp(&(b.span.offset, b.span.length)));
+        self.list.sort_by_key(|d| (d.span.offset, d.span.length));
         let mut seen = BTreeSet::new();
         self.list.retain(|d| seen.insert((d.span.offset, d.span.length, d.message.clone())));
         self.list

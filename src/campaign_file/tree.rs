@@ -118,7 +118,7 @@ struct Builder<'a> {
 }
 
 /// Parses. `Err`: the text is no YAML that we take, one fault. Duplicate keys and the like are collected beside the tree.
-pub(super) fn parse(page: &Arc<Page>) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
+pub(super) fn parse(page: &Arc<Page>) -> Result<(Node, Vec<Diagnostic>), Box<Diagnostic>> {
     let mut options = Options::default();
     options.flow_nesting_limit = DEPTH;
     options.block_nesting_limit = DEPTH;
@@ -126,7 +126,7 @@ pub(super) fn parse(page: &Arc<Page>) -> Result<(Node, Vec<Diagnostic>), Diagnos
     let mut parser = Parser::new_from_str_with_options(page.text(), options);
     let mut builder = Builder { page, open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0, faults: Vec::new() };
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| syntax(page, &e))?;
+        let (event, span) = event.map_err(|e| Box::new(syntax(page, &e)))?;
         builder.take(event, span.byte_range().unwrap_or(0..0))?;
     }
     let faults = builder.faults;
@@ -134,7 +134,7 @@ pub(super) fn parse(page: &Arc<Page>) -> Result<(Node, Vec<Diagnostic>), Diagnos
         let mut fault = page.diagnostic(0..0, "the file is empty");
         fault.expected = Some("a campaign: `campaign: name`, `title`, `audience`, `schedule`, `journey` ...".into());
         fault.help = Some("start from one of the examples in campaigns/".into());
-        fault
+        Box::new(fault)
     })
 }
 
@@ -164,7 +164,7 @@ fn tab_indent(page: &Page, offset: usize) -> Option<Range<usize>> {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Diagnostic> {
+    fn take(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Box<Diagnostic>> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let mut style = match style {
@@ -206,14 +206,14 @@ impl Builder<'_> {
                     self.nodes += node.count();
                     self.add(node, 0)
                 }
-                Some(_) => Err(self.page.diagnostic(at, "this alias makes the file too large")),
-                None => Err(self.page.diagnostic(at, "this alias names a value that contains it")),
+                Some(_) => Err(Box::new(self.page.diagnostic(at, "this alias makes the file too large"))),
+                None => Err(Box::new(self.page.diagnostic(at, "this alias names a value that contains it"))),
             },
             Event::DocumentStart(..) if self.root.is_some() => {
                 let mut fault = self.page.diagnostic(at, "a second document begins here");
                 fault.expected = Some("one campaign in a file".into());
                 fault.help = Some("put each campaign into a file of its own".into());
-                Err(fault)
+                Err(Box::new(fault))
             }
             _ => Ok(()),
         }
@@ -223,17 +223,17 @@ impl Builder<'_> {
         fault.help = Some("remove the `!...`".into());
         self.faults.push(fault);
     }
-    fn open(&mut self, open: Open, at: Range<usize>) -> Result<(), Diagnostic> {
+    fn open(&mut self, open: Open, at: Range<usize>) -> Result<(), Box<Diagnostic>> {
         if self.open.len() >= DEPTH {
-            return Err(self.page.diagnostic(at, format!("values nest more than {DEPTH} deep here")));
+            return Err(Box::new(self.page.diagnostic(at, format!("values nest more than {DEPTH} deep here"))));
         }
         self.open.push(open);
         Ok(())
     }
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Diagnostic> {
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Box<Diagnostic>> {
         self.nodes += 1;
         if self.nodes > NODES {
-            return Err(self.page.diagnostic(node.at, format!("the file has more than {NODES} values")));
+            return Err(Box::new(self.page.diagnostic(node.at, format!("the file has more than {NODES} values"))));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
