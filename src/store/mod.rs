@@ -2,6 +2,7 @@
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
 pub mod records;
+pub mod sqlite;
 
 use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
