@@ -183,10 +183,10 @@ CREATE TABLE touch (
   PRIMARY KEY (customer_id, campaign_id, seq),
   -- Scheduled: it has a due time and was not sent.
   CHECK (state <> 1 OR (due_at IS NOT NULL AND started_at IS NULL)),
-  -- Started, reached, missed, refused, uncertain: it was started, on a channel.
-  CHECK (state NOT IN (2, 3, 4, 5, 6) OR (started_at IS NOT NULL AND channel IS NOT NULL)),
-  -- Suppressed, held out, expired, cancelled: it was never sent.
-  CHECK (state NOT IN (7, 8, 9, 10) OR started_at IS NULL),
+  -- Started, reached, missed, uncertain: its sending stands (State::stands), on a channel.
+  CHECK (state NOT IN (2, 3, 4, 6) OR (started_at IS NOT NULL AND channel IS NOT NULL)),
+  -- Refused, suppressed, held out, expired, cancelled: it was never sent, or given back.
+  CHECK (state NOT IN (5, 7, 8, 9, 10) OR started_at IS NULL),
   -- Reasons are of the kind that the state asks for (domain::outcome::Reason).
   CHECK (CASE state WHEN 3 THEN reason BETWEEN 1 AND 99 WHEN 4 THEN reason BETWEEN 1 AND 99 WHEN 5 THEN reason BETWEEN 200 AND 299
            WHEN 6 THEN reason BETWEEN 40 AND 99 WHEN 7 THEN reason BETWEEN 100 AND 119 WHEN 8 THEN reason = 120

@@ -46,7 +46,7 @@ async fn standing(store: &SqliteStore, conn: &mut SqliteConnection, request: &Be
         .bind(request.campaign.0)
         .fetch_optional(&mut *conn)
         .await?
-        .ok_or_else(|| StoreError::NotFound { what: "the campaign run of number", name: request.campaign.to_string(), hint: String::new() })?;
+        .ok_or_else(|| StoreError::NotFound { what: "campaign", name: request.campaign.to_string(), hint: String::new() })?;
     let purpose = i64::from(request.purpose.code());
     match row.try_get::<Option<i64>, _>(2)? {
         None => {

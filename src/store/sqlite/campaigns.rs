@@ -40,7 +40,7 @@ fn campaign_row(row: &SqliteRow) -> StoreResult<CampaignRow> {
 /// A run by number.
 pub(super) async fn by_id(conn: &mut SqliteConnection, id: CampaignId) -> StoreResult<CampaignRow> {
     let found = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE id = ?"))).bind(id.0).fetch_optional(conn).await?;
-    campaign_row(&found.ok_or_else(|| StoreError::NotFound { what: "the campaign run of number", name: id.to_string(), hint: String::new() })?)
+    campaign_row(&found.ok_or_else(|| StoreError::NotFound { what: "campaign", name: id.to_string(), hint: String::new() })?)
 }
 
 async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChange) -> StoreResult<()> {
@@ -123,7 +123,7 @@ impl CampaignBook for SqliteStore {
             Some(row) => campaign_row(&row),
             None => {
                 let names: Vec<String> = sqlx::query_scalar("SELECT DISTINCT name FROM campaign").fetch_all(&mut *reader).await?;
-                Err(StoreError::NotFound { what: "the campaign", name: name.to_owned(), hint: nearest(name, &names) })
+                Err(StoreError::NotFound { what: "campaign", name: name.to_owned(), hint: nearest(name, &names) })
             }
         }
     }

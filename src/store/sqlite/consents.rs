@@ -154,7 +154,7 @@ impl ConsentList for SqliteStore {
         let packed: Option<i64> =
             sqlx::query_scalar("SELECT contactability FROM customer WHERE id = ?").bind(customer.0).fetch_optional(&mut *reader).await?;
         packed.map(Contactability).ok_or_else(|| crate::store::StoreError::NotFound {
-            what: "the customer of number",
+            what: "customer",
             name: customer.to_string(),
             hint: String::new(),
         })

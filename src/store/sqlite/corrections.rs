@@ -51,6 +51,8 @@ pub(super) async fn settle(writing: &mut Writing<'_>, settlement: &Settlement<'_
     (after.step, after.attempt, after.channel, after.route, after.variant) =
         (stored.step, stored.attempt, stored.channel, stored.route, stored.variant);
     after.flags |= stored.flags;
+    after.due_at = after.due_at.or(stored.due_at);
+    after.started_at = stored.started_at.filter(|_| after.state.stands());
     if after.state != State::Scheduled {
         after.provider_ref = after.provider_ref.or_else(|| stored.provider_ref.clone());
     }

@@ -131,12 +131,10 @@ impl SqliteStore {
 impl LeaseTable for SqliteStore {
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64> {
         let mut writer = self.writer.lock().await;
-        // Taken again by its holder: the lock is kept, the number goes up.
-        let kept = self.lease.lock().ok().and_then(|mut lease| lease.take());
-        let lock = match kept {
-            Some(held) => held.lock,
-            None => lock(&self.path)?,
-        };
+        if self.lease.lock().is_ok_and(|lease| lease.is_some()) {
+            return Err(StoreError::Fenced("this process is sending from the database already; release its right to send first".into()));
+        }
+        let lock = lock(&self.path)?;
         let mut writing = writer.begin().await?;
         let row = sqlx::query("SELECT store_uuid, ledger_seq FROM meta").fetch_one(&mut *writing.tx).await?;
         let (mut uuid, ledger_seq): (String, i64) = (row.try_get(0)?, row.try_get(1)?);

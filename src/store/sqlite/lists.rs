@@ -30,7 +30,7 @@ fn list_row(row: &SqliteRow) -> StoreResult<ListRow> {
 /// A list by number.
 pub(super) async fn by_id(conn: &mut SqliteConnection, list: ListId) -> StoreResult<ListRow> {
     let found = sqlx::query("SELECT id, name, members, checksum, frozen_at FROM list WHERE id = ?").bind(list.0).fetch_optional(conn).await?;
-    list_row(&found.ok_or_else(|| StoreError::NotFound { what: "the list of number", name: list.to_string(), hint: String::new() })?)
+    list_row(&found.ok_or_else(|| StoreError::NotFound { what: "list", name: list.to_string(), hint: String::new() })?)
 }
 
 async fn open_by_id(conn: &mut SqliteConnection, list: ListId) -> StoreResult<ListRow> {
@@ -110,7 +110,7 @@ impl ListBook for SqliteStore {
         // Customers are numbered without gaps from 1 and never deleted, so the ends tell whether all are known.
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM customer").fetch_one(&mut *writing.tx).await?;
         if let Some(stranger) = sorted.iter().find(|c| c.0 < 1 || c.0 > last) {
-            return Err(StoreError::NotFound { what: "the customer of number", name: stranger.to_string(), hint: String::new() });
+            return Err(StoreError::NotFound { what: "customer", name: stranger.to_string(), hint: String::new() });
         }
         let rows: Vec<_> = sorted.iter().map(|customer| [list.0.into(), customer.0.into()]).collect();
         let added = bulk::write(&mut writing.tx, writing.texts, &ADD, &rows).await?;
@@ -163,7 +163,7 @@ impl ListBook for SqliteStore {
             Some(row) => list_row(&row),
             None => {
                 let names: Vec<String> = sqlx::query_scalar("SELECT name FROM list").fetch_all(&mut *reader).await?;
-                Err(StoreError::NotFound { what: "the list", name: name.to_owned(), hint: nearest(name, &names) })
+                Err(StoreError::NotFound { what: "list", name: name.to_owned(), hint: nearest(name, &names) })
             }
         }
     }
@@ -177,8 +177,11 @@ impl ListBook for SqliteStore {
     async fn page(&self, list: ListId, after: CustomerId, limit: usize, needs: Needs) -> StoreResult<Page> {
         let mut reader = self.reader().await?;
         let seen_change = members::seen_change(&mut reader).await?;
-        let members = members::page(&mut reader, list, after, limit, needs).await?;
-        Ok(Page { last: members.len() < limit, members, seen_change })
+        // One more than asked tells whether anything follows.
+        let mut members = members::page(&mut reader, list, after, limit.saturating_add(1), needs).await?;
+        let last = members.len() <= limit;
+        members.truncate(limit);
+        Ok(Page { last, members, seen_change })
     }
 }
 

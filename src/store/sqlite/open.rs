@@ -44,7 +44,7 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
     if !path.exists() {
         if !options.create || options.read_only {
             return Err(StoreError::NotFound {
-                what: "the database",
+                what: "database",
                 name: path.display().to_string(),
                 hint: "; name the right one with --store sqlite:PATH, or make it with `touchline migrate`".into(),
             });

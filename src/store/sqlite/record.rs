@@ -100,21 +100,25 @@ fn sort(settlements: &[Settled]) -> StoreResult<(Vec<Settlement<'_>>, Vec<Settle
     Ok((plain, odd))
 }
 
-/// The row as it shall be written: a put-back touch loses what its start gave it, and flags are only ever added.
+/// The row as it shall be written: a touch that was given back loses what its start gave it, and flags are only ever added.
 fn shape(given: &Settled) -> StoreResult<Touch> {
     let fault = |expected: &str| Err(StoreError::Conflict(format!("a settlement of touch {}: expected {expected}", given.touch.key)));
     let mut touch = given.touch.clone();
     touch.flags |= given.before.flags;
     match touch.state {
-        State::Scheduled => {
-            if touch.due_at.is_none() {
-                return fault("a put-back touch with its due time");
+        State::Scheduled if touch.due_at.is_none() => return fault("a put-back touch with its due time"),
+        State::Scheduled | State::Refused => {
+            (touch.started_at, touch.cost_micros, touch.parts, touch.connected_s) = (None, 0, 0, 0);
+            if touch.state == State::Scheduled {
+                touch.provider_ref = None;
             }
-            (touch.started_at, touch.provider_ref, touch.cost_micros, touch.parts, touch.connected_s) = (None, None, 0, 0, 0);
         }
-        State::Started | State::Reached | State::Missed | State::Refused | State::Uncertain => {
+        State::Started | State::Reached | State::Missed | State::Uncertain => {
             if touch.started_at.is_none() || touch.channel.is_none() {
                 return fault("a touch that was started, with its start and channel");
+            }
+            if touch.state == State::Reached {
+                touch.flags |= EVER_REACHED;
             }
         }
         State::Pending | State::Suppressed | State::HeldOut | State::Expired | State::Cancelled => {

@@ -104,7 +104,15 @@ pub(super) static RESTART: Form<CHANGE> = Form {
 };
 
 fn change_text(slots: &Slots, set: std::ops::Range<usize>, and: &str) -> String {
-    let set: Vec<String> = set.map(|c| format!("{}={}", COLUMNS.get(c).copied().unwrap_or_default(), slots.column(c))).collect();
+    let set: Vec<String> = set
+        .map(|c| {
+            let (name, value) = (COLUMNS.get(c).copied().unwrap_or_default(), slots.column(c));
+            match name {
+                "due_at" => format!("due_at=coalesce({value},touch.due_at)"),
+                _ => format!("{name}={value}"),
+            }
+        })
+        .collect();
     let were = ["state", "flags", "cost_micros", "parts", "connected_s", "reason", "provider_ref"];
     let guard: Vec<String> = were.iter().enumerate().map(|(i, c)| format!("touch.{c} IS {}", slots.column(20 + i))).collect();
     format!(
