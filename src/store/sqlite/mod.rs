@@ -107,16 +107,4 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn it_does_what_every_store_must_do() {
-        crate::store::conformance::run_all(async || {
-            let folder = Box::leak(Box::new(tempfile::tempdir().unwrap()));
-            let options = Options { create: true, durable: false, ..Options::default() };
-            Box::new(SqliteStore::open_with(&folder.path().join("bank.db"), options).await.unwrap()) as Box<dyn Store>
-        })
-        .await;
-    }
-}
+mod tests;
