@@ -1,5 +1,11 @@
 //! Carriers: what takes a touch to a customer and says what came of it. One file or folder a carrier; none imports another.
+pub mod remote;
+pub mod route;
 pub mod simulator;
+pub mod text;
+mod wire;
+
+pub use route::{RouteKind, RouteSpec, check_routes, default_routes};
 
 use crate::domain::channel::Channel;
 use crate::domain::contact::Address;
@@ -87,4 +93,12 @@ pub trait Carrier: Send + Sync {
     /// Sends a batch: returns when the carrier has taken it over; events follow through `reports`, one `Outcome` per dispatch
     /// whatever happens (a carrier that breaks reports `Unknown` for what it may have sent and `NotSent` for what it has not).
     async fn send(&self, batch: Vec<Dispatch>, reports: Reports);
+}
+
+/// The carrier of a route, in real time.
+pub fn build(spec: &RouteSpec, id: RouteId, seed: u64) -> Arc<dyn Carrier> {
+    match spec.kind {
+        RouteKind::Simulator => Arc::new(simulator::SimulatorCarrier::new(spec, id, seed)),
+        RouteKind::RemoteSimulator => Arc::new(remote::RemoteCarrier::new(spec, id)),
+    }
 }
