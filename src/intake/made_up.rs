@@ -1,0 +1,1 @@
+//! Made-up customers and facts, for the demo and for measuring.
