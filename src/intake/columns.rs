@@ -237,7 +237,10 @@ impl Compiled {
         let customer = self.must(&Target::Customer, record, row, |_, t| Ok(values::short(t, 128)?.to_owned()))?;
         let channel = self.must(&Target::Channel, record, row, |_, t| values::channel(t))?;
         let purpose = self.may(&Target::Purpose, record, row, |_, t| values::purpose(t))?.unwrap_or(Purpose::Marketing);
-        let state = self.must(&Target::State, record, row, |_, t| Ok(values::consent(t)?))?;
+        let state = self.must(&Target::State, record, row, |_, t| match values::consent(t)? {
+            ConsentState::Unknown => Err(Cow::Borrowed("is unknown: only what was granted or withdrawn is a record")),
+            state => Ok(state),
+        })?;
         let at = self.must(&Target::At, record, row, |c, t| values::instant(t, c.format.as_deref(), c.zone))?;
         let source = self.source(record, row)?;
         Ok((customer, ConsentRecord { channel, purpose, state, at, source }))

@@ -47,7 +47,8 @@ columns:
 
 const CUSTOMERS_HEADER: &str = "ref,phone,email,push_token,timezone,language,branch,rm,consent_call,consent_sms,consent_push,consent_email,\
 balance,age,job,housing,loan,segment,product_due,days_inactive,name_masked\n";
-const JOBS: [&str; 10] = ["employee", "management", "technician", "services", "self-employed", "retired", "student", "entrepreneur", "civil-servant", "unknown"];
+const JOBS: [&str; 10] =
+    ["employee", "management", "technician", "services", "self-employed", "retired", "student", "entrepreneur", "civil-servant", "unknown"];
 const ZONES: [&str; 6] = ["Asia/Urumqi", "Asia/Hong_Kong", "Asia/Singapore", "America/New_York", "Europe/London", "Australia/Sydney"];
 const SURNAMES: [&str; 10] = ["王", "李", "张", "刘", "陈", "杨", "黄", "赵", "吴", "周"];
 /// Rows between two writes.

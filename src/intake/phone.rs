@@ -20,10 +20,17 @@ pub(super) fn normalise(text: &str, region: Option<Id>) -> Result<Phone, &'stati
     if text.len() > 64 {
         return Err("is no telephone number: it is longer than 64 characters");
     }
+    // The parser would turn letters into digits, as on an old dial, and drop an extension; a bank's file means neither.
+    if text.strip_prefix("tel:").unwrap_or(text).chars().any(char::is_alphabetic) {
+        return Err("is no telephone number: it holds letters");
+    }
     let number = phonenumber::parse(region, text).map_err(|_| match region {
         Some(_) => "is no telephone number",
         None => "is no telephone number with a country code; say `region:` in the mapping for national numbers",
     })?;
+    if number.extension().is_some() {
+        return Err("is a telephone number with an extension, which no carrier can dial");
+    }
     let code = number.country().code();
     let database = &*phonenumber::metadata::DATABASE;
     let Some(regions) = database.by_code(&code).filter(|_| code != 0) else {
@@ -31,13 +38,31 @@ pub(super) fn normalise(text: &str, region: Option<Id>) -> Result<Phone, &'stati
     };
     let national = number.national().to_string();
     let length = u16::try_from(national.len()).unwrap_or(u16::MAX);
-    if !regions.iter().any(|m| m.descriptors().general().possible_length().contains(&length)) {
+    if !regions.iter().any(|m| has_length(m, length)) {
         return Err("is no telephone number: its length fits no number of its country");
     }
     let mut text = String::with_capacity(16);
     // Writing to a String does not fail.
     let _ = write!(text, "+{code}{national}");
     Ok(Phone::new(text))
+}
+
+/// Whether a country has numbers for subscribers of so many digits (the general description of the data has no lengths of its own).
+fn has_length(country: &phonenumber::Metadata, length: u16) -> bool {
+    let kinds = country.descriptors();
+    [
+        kinds.fixed_line(),
+        kinds.mobile(),
+        kinds.toll_free(),
+        kinds.premium_rate(),
+        kinds.shared_cost(),
+        kinds.personal_number(),
+        kinds.voip(),
+        kinds.uan(),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|kind| kind.possible_length().contains(&length))
 }
 
 /// The common case without the parser: a Chinese mobile number of eleven digits, with +86 or (in region CN) bare.
@@ -143,6 +168,8 @@ mod tests {
         for (text, region) in [
             ("", None),
             ("n/a", Some(Id::CN)),
+            ("555-HOLMES", Some(Id::US)),
+            ("010 6552 9988 #12", Some(Id::CN)),
             ("12", Some(Id::CN)),
             ("13800138000", None),
             ("+999123456789", None),
