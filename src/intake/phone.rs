@@ -24,10 +24,22 @@ pub(super) fn normalise(text: &str, region: Option<Id>) -> Result<Phone, &'stati
     if text.strip_prefix("tel:").unwrap_or(text).chars().any(char::is_alphabetic) {
         return Err("is no telephone number: it holds letters");
     }
-    let number = phonenumber::parse(region, text).map_err(|_| match region {
+    // The parser strips the trunk prefix of the region given even from a number with another country's code: +39 06 would lose its
+    // zero. So a number that bears a country code, by `+` or by an international prefix, is parsed without a region.
+    let own = text.trim_start().trim_start_matches("tel:").starts_with(['+', '\u{ff0b}']);
+    let region = region.filter(|_| !own);
+    let fault = match region {
         Some(_) => "is no telephone number",
+        None if own => "is no telephone number",
         None => "is no telephone number with a country code; say `region:` in the mapping for national numbers",
-    })?;
+    };
+    let mut number = phonenumber::parse(region, text).map_err(|_| fault)?;
+    let foreign = number.country().code().to_string();
+    if region.is_some_and(|r| phonenumber::metadata::DATABASE.by_id(r.as_ref()).is_some_and(|m| m.country_code().to_string() != foreign)) {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let from = digits.find(&foreign).ok_or(fault)?;
+        number = phonenumber::parse(None, format!("+{}", digits.get(from..).unwrap_or_default())).map_err(|_| fault)?;
+    }
     if number.extension().is_some() {
         return Err("is a telephone number with an extension, which no carrier can dial");
     }
@@ -160,6 +172,8 @@ mod tests {
             ("0086 13800138000", Some(Id::CN), "+8613800138000"),
             ("912 345 678", Some(Id::PT), "+351912345678"),
             ("+39 06 698 12345", Some(Id::CN), "+390669812345"),
+            ("0039 06 698 12345", Some(Id::CN), "+390669812345"),
+            ("011 44 20 7946 0018", Some(Id::US), "+442079460018"),
             ("(212) 555-0123", Some(Id::US), "+12125550123"),
         ];
         for (text, region, expected) in good {
