@@ -55,14 +55,24 @@ impl Expression {
     /// with leading zeros, `lower(text)`, `upper(text)` and `trim(text)` what they say. Errors as for `holds`.
     pub fn evaluate<'a>(&self, values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Value, String> {
         let mut context = context(values);
-        let declared = context
-            .add_function("pad", |number: i64, width: i64| {
+        // Declaring a function costs more than a short expression, so only those that the text names are.
+        let names = |function: &str| self.source.contains(function);
+        let mut declared = Ok(());
+        if names("pad") {
+            declared = declared.and(context.add_function("pad", |number: i64, width: i64| {
                 let width = usize::try_from(width.clamp(0, 64)).unwrap_or(0);
                 Arc::new(format!("{number:0width$}"))
-            })
-            .and_then(|()| context.add_function("lower", |text: Arc<String>| Arc::new(text.to_lowercase())))
-            .and_then(|()| context.add_function("upper", |text: Arc<String>| Arc::new(text.to_uppercase())))
-            .and_then(|()| context.add_function("trim", |text: Arc<String>| Arc::new(text.trim().to_owned())));
+            }));
+        }
+        if names("lower") {
+            declared = declared.and(context.add_function("lower", |text: Arc<String>| Arc::new(text.to_lowercase())));
+        }
+        if names("upper") {
+            declared = declared.and(context.add_function("upper", |text: Arc<String>| Arc::new(text.to_uppercase())));
+        }
+        if names("trim") {
+            declared = declared.and(context.add_function("trim", |text: Arc<String>| Arc::new(text.trim().to_owned())));
+        }
         declared.map_err(|e| format!("`{}`: {e}", self.source))?;
         match self.program.execute(&context) {
             Ok(cel::Value::String(t)) => Ok(Value::Text(t.as_ref().clone())),

@@ -69,6 +69,9 @@ struct Cell {
 pub(super) struct Compiled {
     kind: Kind,
     filter: Option<Program>,
+    /// `ref`, for the kinds that have it.
+    reference: Option<Cell>,
+    /// The others.
     cells: Vec<Cell>,
     /// When a consent without a day of its own was given, and where what has no source comes from.
     now: Timestamp,
@@ -87,15 +90,11 @@ impl Compiled {
         let shape = &mapping.0;
         let mut finder = Finder { names: rows.names(), all_known: rows.knows_all_names(), file: &shape.name, faults: Vec::new() };
         let filter = shape.filter.as_ref().map(|(e, at)| finder.program(e, *at));
-        let cells = shape
-            .columns
-            .iter()
-            // A list takes nothing but the reference from a mapping of customers.
-            .filter(|c| kind != Kind::List || c.target == Target::Ref)
-            .map(|c| finder.cell(c))
-            .collect();
+        let reference = shape.columns.iter().find(|c| c.target == Target::Ref).map(|c| finder.cell(c));
+        // A list takes nothing but the reference from a mapping of customers.
+        let cells = shape.columns.iter().filter(|c| kind != Kind::List && c.target != Target::Ref).map(|c| finder.cell(c)).collect();
         if finder.faults.is_empty() {
-            Ok(Self { kind, filter, cells, now, default_source: default_source.to_owned(), warnings: 0 })
+            Ok(Self { kind, filter, reference, cells, now, default_source: default_source.to_owned(), warnings: 0 })
         } else {
             Err(IntakeError::Faults(finder.faults))
         }
@@ -126,7 +125,7 @@ impl Compiled {
 
     /// The reference of a row.
     fn member(&self, record: &Record, row: u64) -> Result<String, RowFault> {
-        match self.cells.iter().find(|c| c.target == Target::Ref) {
+        match &self.reference {
             Some(cell) => cell.reference(record, row),
             None => Err(RowFault::of("", "the mapping has no `ref`")),
         }
@@ -135,7 +134,7 @@ impl Compiled {
     fn customer(&mut self, record: &Record, row: u64) -> Result<CustomerInput, RowFault> {
         let mut customer = CustomerInput { reference: self.member(record, row)?, ..CustomerInput::default() };
         let mut warnings = 0;
-        for cell in self.cells.iter().filter(|c| c.target != Target::Ref) {
+        for cell in &self.cells {
             if let From::Fictitious(made) = &cell.from {
                 let number = if made.from_row { made.number(&row.to_string()) } else { made.number(&customer.reference) };
                 customer.phone = Some(number);

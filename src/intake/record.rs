@@ -49,7 +49,12 @@ impl Record {
     pub fn get(&self, index: usize) -> &str {
         let start = index.checked_sub(1).map_or(Some(0), |i| self.ends.get(i).copied());
         match (start, self.ends.get(index)) {
-            (Some(start), Some(&end)) => self.text.get(start..end).unwrap_or_default().trim(),
+            (Some(start), Some(&end)) => {
+                let field = self.text.get(start..end).unwrap_or_default();
+                // Most fields begin and end with a plain character; `trim` decodes both ends.
+                let plain = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_graphic());
+                if plain(field.as_bytes().first()) && plain(field.as_bytes().last()) { field } else { field.trim() }
+            }
             _ => "",
         }
     }

@@ -4,6 +4,7 @@
 use super::IntakeError;
 use std::collections::HashSet;
 use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use xxhash_rust::xxh3::xxh3_128;
@@ -18,13 +19,29 @@ const PROBES: u64 = 7;
 
 /// The keys.
 pub(super) struct Seen {
-    table: HashSet<u128>,
+    table: HashSet<u128, BuildHasherDefault<AsIs>>,
     runs: Vec<Run>,
     /// Where the temporary file is made.
     folder: PathBuf,
     file: Option<File>,
     length: u64,
     most: usize,
+}
+
+/// The keys are hashes already: half of one is the table's.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64(bytes);
+    }
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
 }
 
 struct Run {
@@ -37,7 +54,7 @@ struct Run {
 impl Seen {
     /// Nothing seen yet; `folder` takes the temporary file, if one is needed.
     pub fn new(folder: PathBuf) -> Self {
-        Self { table: HashSet::new(), runs: Vec::new(), folder, file: None, length: 0, most: TABLE }
+        Self { table: HashSet::default(), runs: Vec::new(), folder, file: None, length: 0, most: TABLE }
     }
 
     /// Notes a key; whether it is new.

@@ -17,7 +17,7 @@ pub(super) fn short(text: &str, most: usize) -> Result<&str, Reason> {
     if text.len() > most {
         return Err(Cow::Owned(format!("is longer than {most} bytes")));
     }
-    if text.chars().any(char::is_control) {
+    if text.bytes().any(|b| b < 0x20 || b == 0x7f) {
         return Err(Cow::Borrowed("holds a control character"));
     }
     Ok(text)
@@ -104,6 +104,12 @@ pub(super) fn attribute(text: &str, kind: ValueType, format: Option<&str>, comma
         ValueType::Text => Ok(Value::String(text.to_owned())),
         ValueType::Int => text.parse::<i64>().map(Value::from).map_err(|_| Cow::Borrowed("is no whole number")),
         ValueType::Decimal => {
+            // Up to 15 plain digits are exact either way, and this way is ten times as fast.
+            let plain = text.len() <= 15 && !comma && text.bytes().next_back().is_some_and(|b| b.is_ascii_digit());
+            let plain = plain && text.bytes().enumerate().all(|(i, b)| b.is_ascii_digit() || b == b'.' && i > 0 || b == b'-' && i == 0);
+            if plain && let Some(number) = text.parse().ok().and_then(serde_json::Number::from_f64) {
+                return Ok(Value::Number(number));
+            }
             let number = decimal(text, comma)?.normalize();
             // 15 digits is what a double keeps.
             let fits = number.mantissa().unsigned_abs() < 1_000_000_000_000_000;
@@ -134,10 +140,19 @@ fn date(text: &str, format: Option<&str>) -> Result<NaiveDate, Reason> {
         Some(format) => NaiveDate::parse_from_str(text, format)
             .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(|t| t.date()))
             .map_err(|_| Cow::Owned(format!("is no date of the form {format}"))),
-        None => NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .or_else(|_| NaiveDate::parse_from_str(text, "%Y%m%d"))
-            .map_err(|_| Cow::Borrowed("is no date such as 2026-11-24; say its `format:`")),
+        None => iso_date(text).ok_or(Cow::Borrowed("is no date such as 2026-11-24; say its `format:`")),
     }
+}
+
+/// `2026-11-24` or `20261124`, by hand: chrono's format parser takes most of a row's time.
+fn iso_date(text: &str) -> Option<NaiveDate> {
+    let number = |digits: &[u8]| digits.iter().try_fold(0_u32, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')));
+    let (year, month, day) = match text.as_bytes() {
+        [y @ .., b'-', m1, m2, b'-', d1, d2] if y.len() == 4 => (number(y)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?),
+        [y @ .., m1, m2, d1, d2] if y.len() == 4 => (number(y)?, number(&[*m1, *m2])?, number(&[*d1, *d2])?),
+        _ => return None,
+    };
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
 /// An instant: RFC 3339, or a local time or day (its first instant) in `zone`.
