@@ -42,7 +42,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean X?`, else the names that there are (at most 30 of them).
-pub(super) fn hint<'a>(name: &str, known: &[&'a str]) -> String {
+pub(super) fn hint(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {

@@ -84,7 +84,7 @@ fn customer(text: &mut Vec<u8>, i: u64, random: &mut ChaCha8Rng) -> io::Result<(
     write!(text, "c{i:09},+86154{number:08},")?;
     let mut percent = || random.random_range(0..100_u32);
     if percent() < 70 {
-        write!(text, "c{i}@example.{}", if i % 3 == 0 { "org" } else { "com" })?;
+        write!(text, "c{i}@example.{}", if i.is_multiple_of(3) { "org" } else { "com" })?;
     }
     text.push(b',');
     if percent() < 60 {
