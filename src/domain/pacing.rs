@@ -1,1 +1,199 @@
-//! (To be filled in.)
+//! Pacing: never more than a rate in any sliding window, spread evenly by governor's GCRA within it.
+use super::campaign::Rate;
+use super::time::Timestamp;
+use governor::clock::{Clock, FakeRelativeClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// Added to every window, in milliseconds: our clock counts whole milliseconds, and a send reaches the carrier up to some
+/// milliseconds after its stamp; so the limit holds at the carrier too. Costs 0.4 % of a limit per second.
+pub const GUARD_MS: i64 = 4;
+
+/// The exact law: a log of what was taken in the current window. Half open: takes at `t` and `t + window` share none.
+#[derive(Clone, Debug)]
+pub struct SlidingWindow {
+    limit: u64,
+    window_ms: i64,
+    log: VecDeque<(Timestamp, u64)>,
+    taken: u64,
+}
+
+impl SlidingWindow {
+    /// For a rate; the window is the rate's span plus `GUARD_MS`.
+    pub fn new(rate: Rate) -> Self {
+        Self { limit: u64::from(rate.count), window_ms: rate.per_ms + GUARD_MS, log: VecDeque::new(), taken: 0 }
+    }
+    fn forget(&mut self, at: Timestamp) {
+        while let Some((then, n)) = self.log.front().copied() {
+            if at.since(then) < self.window_ms {
+                break;
+            }
+            self.taken -= n;
+            self.log.pop_front();
+        }
+    }
+    /// Units that may be taken at `at`. Time must not go back between calls; where it does, the later time holds.
+    pub fn available(&mut self, at: Timestamp) -> u64 {
+        self.forget(at);
+        self.limit.saturating_sub(self.taken)
+    }
+    /// Takes units; the caller has asked `available`.
+    pub fn take(&mut self, at: Timestamp, units: u64) {
+        let at = self.log.back().map_or(at, |(last, _)| at.max(*last));
+        self.taken += units;
+        match self.log.back_mut() {
+            Some((last, n)) if *last == at => *n += units,
+            _ => self.log.push_back((at, units)),
+        }
+    }
+    /// When the next unit has room, if none has now.
+    pub fn next_room(&self) -> Option<Timestamp> {
+        self.log.front().map(|(then, _)| then.plus(self.window_ms))
+    }
+}
+
+type Governor = RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<<FakeRelativeClock as Clock>::Instant>>;
+
+/// A limiter: governor spreads the units over the window, the log makes the limit exact.
+pub struct Pacer {
+    window: SlidingWindow,
+    governor: Option<Governor>,
+    clock: FakeRelativeClock,
+    last: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Pacer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.window.fmt(f)
+    }
+}
+
+impl Pacer {
+    /// For a rate. The burst is a twentieth of the rate (at least 2), so that a timer that is late by some milliseconds loses nothing.
+    pub fn new(rate: Rate) -> Self {
+        let clock = FakeRelativeClock::default();
+        let span = Duration::from_millis(u64::try_from(rate.per_ms).unwrap_or(1_000));
+        let burst = NonZeroU32::new((rate.count / 20).max(2)).unwrap_or(NonZeroU32::MIN);
+        let governor =
+            Quota::with_period(span / rate.count.max(1)).map(|quota| RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()));
+        Self { window: SlidingWindow::new(rate), governor, clock, last: None }
+    }
+    fn set_clock(&mut self, at: Timestamp) {
+        let ms = self.last.map_or(0, |last| at.since(last));
+        if ms > 0 {
+            self.clock.advance(Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        }
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+    }
+    /// Asks governor for one touch of `units`; on a no, when to ask again.
+    fn spread(&self, at: Timestamp, units: u32) -> Result<(), Timestamp> {
+        let (Some(governor), Some(units)) = (&self.governor, NonZeroU32::new(units)) else { return Ok(()) };
+        match governor.check_n(units) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(not_until)) => {
+                let wait = not_until.wait_time_from(self.clock.now()).as_millis();
+                Err(at.plus(i64::try_from(wait).unwrap_or(i64::MAX).max(1)))
+            }
+            // More parts than a burst holds: the window alone rules.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Takes touches through several limiters at once, narrow to wide; `units` are their parts in order.
+/// Returns how many touches may go at `at`, and when to ask again if not all.
+pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<Item = u16>) -> (usize, Option<Timestamp>) {
+    for pacer in pacers.iter_mut() {
+        pacer.set_clock(at);
+    }
+    let mut granted = 0;
+    for unit in units {
+        let unit = u64::from(unit.max(1));
+        for pacer in pacers.iter_mut() {
+            // A message of more parts than the whole limit goes alone in an empty window, rather than never.
+            let room = pacer.window.available(at);
+            if room < unit && !(room == pacer.window.limit && room > 0) {
+                return (granted, pacer.window.next_room());
+            }
+        }
+        for pacer in pacers.iter() {
+            if let Err(again) = pacer.spread(at, u32::try_from(unit).unwrap_or(u32::MAX)) {
+                return (granted, Some(again));
+            }
+        }
+        for pacer in pacers.iter_mut() {
+            pacer.window.take(at, unit);
+        }
+        granted += 1;
+    }
+    (granted, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Whatever the moments of asking, no half-open window of the span holds more than the limit.
+    fn check(rate: Rate, moments: &[i64], want: u16) -> Vec<i64> {
+        let mut pacer = Pacer::new(rate);
+        let (mut at, mut sent) = (0, Vec::new());
+        for step in moments {
+            at += step;
+            let (n, again) = take(&mut [&mut pacer], Timestamp(at), std::iter::repeat_n(1, usize::from(want)));
+            assert!(n == usize::from(want) || again.is_some_and(|a| a > Timestamp(at)), "a refusal says when to come back");
+            sent.extend(std::iter::repeat_n(at, n));
+        }
+        for (i, first) in sent.iter().enumerate() {
+            let within = sent.get(i..).unwrap_or(&[]).iter().take_while(|t| **t < first + rate.per_ms).count();
+            assert!(within <= rate.count as usize, "{within} in a window of {} ms from {first}", rate.per_ms);
+        }
+        sent
+    }
+
+    proptest! {
+        #[test]
+        fn never_above_the_rate_in_any_window(count in 1_u32..400, moments in proptest::collection::vec(0_i64..700, 1..200), want in 1_u16..80) {
+            check(Rate { count, per_ms: 1_000 }, &moments, want);
+        }
+    }
+
+    #[test]
+    fn uses_99_percent_of_the_rate_when_asked_when_told() {
+        for count in [10_u32, 200, 5_000] {
+            let mut pacer = Pacer::new(Rate { count, per_ms: 1_000 });
+            let (mut at, mut sent) = (Timestamp(0), 0_usize);
+            while at < Timestamp(60_000) {
+                let (n, again) = take(&mut [&mut pacer], at, std::iter::repeat_n(1, 5_000));
+                sent += n;
+                // A timer that is late by one millisecond each time.
+                at = again.map_or(at.plus(1), |a| a.plus(1));
+            }
+            assert!(sent as f64 >= 0.99 * 60.0 * f64::from(count), "{count}/s: {sent} in a minute");
+        }
+    }
+
+    #[test]
+    fn parts_count_not_messages() {
+        let mut pacer = Pacer::new(Rate { count: 40, per_ms: 1_000 });
+        let (mut at, mut parts) = (Timestamp(0), 0_u32);
+        while at < Timestamp(1_000) {
+            let (n, _) = take(&mut [&mut pacer], at, std::iter::repeat_n(2, 100));
+            parts += 2 * u32::try_from(n).unwrap();
+            at = at.plus(10);
+        }
+        assert!((36..=40).contains(&parts), "{parts} parts in a second");
+    }
+
+    #[test]
+    fn the_narrowest_limiter_rules_and_takes_nothing_from_others_that_it_refuses() {
+        let (mut narrow, mut wide) = (Pacer::new(Rate { count: 2, per_ms: 1_000 }), Pacer::new(Rate { count: 1_000, per_ms: 1_000 }));
+        let (n, _) = take(&mut [&mut narrow, &mut wide], Timestamp(0), std::iter::repeat_n(1, 50));
+        assert_eq!(n, 2);
+        assert_eq!(wide.window.available(Timestamp(0)), 998);
+    }
+}

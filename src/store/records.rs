@@ -1,7 +1,9 @@
 //! The rows that go in and out of a store.
 use crate::domain::consent::{ConsentRecord, Contactability};
 use crate::domain::contact::{EmailAddress, Phone, PushToken};
+pub use crate::domain::decision::{Candidate, ContactFacts, Member, Person};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, TouchKey};
+pub use crate::domain::journey::{Before, Settled};
 use crate::domain::money::Money;
 use crate::domain::outcome::{Reason, coded};
 use crate::domain::tally::Tallies;
@@ -9,7 +11,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// A customer as an intake brings it.
 #[derive(Clone, Debug, Default)]
@@ -127,40 +128,6 @@ pub struct Needs {
     pub attributes: bool,
 }
 
-/// A member of a list, with what was asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Member {
-    /// Our number.
-    pub id: CustomerId,
-    /// Packed consent and suppression as of the read.
-    pub contactability: Contactability,
-    /// Own zone.
-    pub timezone: Option<Tz>,
-    /// If asked and known.
-    pub phone: Option<Phone>,
-    /// If asked and known.
-    pub email: Option<EmailAddress>,
-    /// If asked and known.
-    pub push: Option<PushToken>,
-    /// If asked and known: the rest of the person.
-    pub person: Option<Box<Person>>,
-    /// If asked: a JSON object.
-    pub attributes: Option<Arc<str>>,
-}
-
-/// The parts of a customer that only some campaigns need.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
-    /// The bank's number for the customer.
-    pub reference: String,
-    /// BCP 47 tag.
-    pub language: Option<String>,
-    /// Branch.
-    pub branch: Option<String>,
-    /// Relationship manager.
-    pub rm: Option<String>,
-}
-
 /// Members in customer order.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -179,26 +146,6 @@ pub struct Due {
     pub touches: Vec<(Touch, Member)>,
     /// Place in the contactability change log before the read.
     pub seen_change: i64,
-}
-
-/// A customer about to be decided on.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// Who.
-    pub member: Member,
-    /// The scheduled head that is due; `None`: first time in this campaign.
-    pub head: Option<Touch>,
-}
-
-/// What the store knows of a candidate at the moment of the commit.
-#[derive(Debug)]
-pub struct ContactFacts<'a> {
-    /// Packed consent and suppression, fresh.
-    pub contactability: Contactability,
-    /// Contacts within the horizon, all campaigns and channels.
-    pub history: &'a [crate::domain::caps::PastContact],
-    /// A conversion fact exists.
-    pub converted: bool,
 }
 
 /// The decision: the row to write, or `None` to end the batch here.
@@ -238,63 +185,6 @@ pub struct Begun {
     pub consumed: usize,
     /// What it changed.
     pub tallies: Tallies,
-}
-
-/// What came of a touch, as rows.
-#[derive(Clone, Debug)]
-pub struct Settled {
-    /// The touch as it shall be.
-    pub touch: Touch,
-    /// Its state and cost before, for the tallies: as it stood when it was started or last recorded.
-    pub before: Before,
-    /// The next row of this customer, committed with it.
-    pub next: Option<Touch>,
-    /// A receipt is awaited until then.
-    pub receipt_by: Option<Timestamp>,
-}
-
-/// What the tallies need to know of a touch before its settlement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Before {
-    /// State.
-    pub state: State,
-    /// Flags.
-    pub flags: u32,
-    /// Cost.
-    pub cost_micros: i64,
-    /// Parts.
-    pub parts: u16,
-    /// Seconds.
-    pub connected_s: u32,
-    /// Reason.
-    pub reason: Reason,
-}
-
-impl Before {
-    /// Of a touch as it stands.
-    pub fn of(touch: &Touch) -> Self {
-        Self {
-            state: touch.state,
-            flags: touch.flags,
-            cost_micros: touch.cost_micros,
-            parts: touch.parts,
-            connected_s: touch.connected_s,
-            reason: touch.reason,
-        }
-    }
-    /// As a weight for the tallies, with channel and route of the settled touch (which a settlement never changes).
-    pub fn weight(&self, touch: &Touch) -> crate::domain::tally::Weight {
-        crate::domain::tally::Weight {
-            state: self.state,
-            reason: self.reason,
-            flags: self.flags,
-            channel: touch.channel,
-            route: touch.route,
-            cost_micros: self.cost_micros,
-            parts: self.parts,
-            connected_s: self.connected_s,
-        }
-    }
 }
 
 /// What a record did.

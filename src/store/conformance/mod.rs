@@ -7,7 +7,8 @@
 mod begin;
 mod campaigns;
 mod consents;
-mod kit;
+#[allow(missing_docs)] // Helpers of tests; their names say what they make.
+pub mod kit;
 mod lists;
 mod money;
 mod people;
@@ -17,11 +18,11 @@ mod record;
 use super::Store;
 use crate::domain::tally::closed_sum;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 
 /// A case: its name and what it does to an empty store.
-pub type Case = (&'static str, fn(&dyn Store) -> BoxFuture<'_, ()>);
+pub type Case = (&'static str, fn(&dyn Store) -> LocalBoxFuture<'_, ()>);
 
 macro_rules! cases {
     ($($module:ident: $($case:ident)*;)*) => {

@@ -1,0 +1,428 @@
+//! A running campaign: answers the credit that routes offer with touches that are due and with pages of its list.
+use super::customer_list::{self, Give};
+use super::machine::Machine;
+use super::perform::{Begin, Started, StoreCall};
+use super::running::Running;
+use super::{Effect, Note, channel, conductor, recorder};
+use crate::domain::ids::{RouteId, StepNo};
+use crate::domain::law::{Whereabouts, WindowVerdict};
+use crate::domain::outcome::Reason;
+use crate::domain::tally::{Tallies, Tally};
+use crate::domain::time::Timestamp;
+use crate::domain::touch::State;
+use crate::store::{Candidate, Due, Status, Wanted};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What it is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A route has credit for so many touches; answered by `Deliver` or `Nothing`.
+    Ask {
+        /// Which.
+        route: RouteId,
+        /// How many.
+        n: usize,
+    },
+    /// Members from its list.
+    Members(Give),
+    /// Scheduled touches that were due, and, when there were none, when the next is.
+    DueRead {
+        /// The touches.
+        due: Due,
+        /// When nothing was due: the next due time.
+        next: Option<Timestamp>,
+    },
+    /// A batch was decided and committed.
+    Begun {
+        /// What was started, ready to send.
+        started: Vec<Started>,
+        /// How many candidates were dealt with.
+        consumed: usize,
+        /// Changes.
+        tallies: Tallies,
+        /// The earliest due time among the rows put off.
+        next_due: Option<Timestamp>,
+        /// The budget ended the batch.
+        budget_exhausted: bool,
+    },
+    /// Outcomes of its touches were committed.
+    Settled {
+        /// How many touches got their first result.
+        first_results: usize,
+        /// Changes.
+        tallies: Tallies,
+        /// The earliest due time among the rows that follow.
+        next_due: Option<Timestamp>,
+    },
+    /// A wave starts.
+    Open {
+        /// First touches that it may take; `None`: all.
+        left: Option<i64>,
+    },
+    /// What an operator wants.
+    Control(Wanted),
+    /// The process ends: begin nothing more.
+    Drain,
+    /// What was left has been called off.
+    CalledOff(Tallies),
+    /// The status is in the store.
+    StatusSet(Status),
+    /// Look at the clock.
+    Wake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Paused,
+    /// Putting back what is not sent, waiting for what is; then what is left is called off for this reason.
+    Closing(Reason),
+    CallingOff(Reason),
+    /// Everything is called off; receipts for what was accepted are still to come.
+    Receipts,
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    No,
+    Due { route: RouteId, n: usize },
+    Members { route: RouteId },
+    Begin { route: RouteId, from_list: bool, last: bool },
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Campaign {
+    running: Arc<Running>,
+    phase: Phase,
+    draining: bool,
+    quiet_told: bool,
+    busy: Busy,
+    asks: VecDeque<(RouteId, usize)>,
+    tallies: Tallies,
+    outstanding: usize,
+    list_done: bool,
+    /// Members that came after a pause began: the list has moved past them, so they are kept here.
+    held: Option<Give>,
+    wave_open: bool,
+    wave_left: Option<i64>,
+    /// A lower bound of the next due time by route; absent: nothing is scheduled.
+    next_due: BTreeMap<RouteId, Timestamp>,
+    /// Routes told "nothing", to be called when there is something again.
+    resting: Vec<RouteId>,
+    wake: Option<Timestamp>,
+}
+
+impl Campaign {
+    /// Takes a run up where its row stands.
+    pub fn new(running: Arc<Running>) -> Self {
+        let phase = if running.row.status == Status::Paused || running.row.wanted == Wanted::Pause { Phase::Paused } else { Phase::Running };
+        let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
+        Self {
+            phase,
+            draining: false,
+            quiet_told: false,
+            busy: Busy::No,
+            asks: VecDeque::new(),
+            tallies: running.tallies.clone(),
+            outstanding: 0,
+            list_done: running.audience == 0,
+            held: None,
+            wave_open: false,
+            wave_left: None,
+            next_due,
+            resting: Vec::new(),
+            wake: Some(running.ends_at),
+            running,
+        }
+    }
+
+    fn in_state(&self, state: State) -> i64 {
+        self.tallies.get(Tally::Customers, i64::from(state.code()))
+    }
+
+    fn tell_routes(&self, effects: &mut Vec<Effect>, note: impl Fn() -> channel::Input) {
+        effects.extend(self.running.all_routes().into_iter().map(|r| Effect::Tell(Note::Channel(r, note()))));
+    }
+
+    fn put_back(&self, effects: &mut Vec<Effect>) {
+        let id = self.running.id;
+        self.tell_routes(effects, || channel::Input::PutBack(id));
+    }
+
+    fn call_resting(&mut self, effects: &mut Vec<Effect>) {
+        let id = self.running.id;
+        effects.extend(self.resting.drain(..).map(|r| Effect::Tell(Note::Channel(r, channel::Input::Hungry(id)))));
+    }
+
+    fn lower_due(&mut self, due: Option<Timestamp>, effects: &mut Vec<Effect>) {
+        let Some(due) = due else { return };
+        for route in self.running.all_routes() {
+            let known = self.next_due.entry(route).or_insert(due);
+            *known = (*known).min(due);
+        }
+        self.call_resting(effects);
+    }
+
+    /// When the list may be turned for a route: now (`Ok`), at a time, or not before something happens.
+    fn list_opens(&self, at: Timestamp, route: RouteId) -> Result<(), Option<Timestamp>> {
+        let first = self.running.first_step();
+        let serves = self.running.routes.get(usize::from(first.0)).is_some_and(|r| r.contains(&route));
+        if self.list_done || !serves || !self.wave_open || self.wave_left.is_some_and(|left| left <= 0) {
+            return Err(None);
+        }
+        if at < self.running.starts_at {
+            return Err(Some(self.running.starts_at));
+        }
+        // While the law is closed in the campaign's own zone its pages stay unturned: customers elsewhere wait in the list,
+        // where they cost nothing, rather than as scheduled rows.
+        let channel = self.running.campaign.step(first).map(|s| s.channel);
+        let home = Whereabouts::Zone(self.running.campaign.schedule.timezone);
+        match channel.map(|c| self.running.law.window(at, c, home)) {
+            Some(WindowVerdict::Closed { opens, .. }) if opens < self.running.ends_at => Err(Some(opens)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Works on the next ask, if nothing is under way.
+    fn turn(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        while self.busy == Busy::No {
+            let Some((route, n)) = self.asks.pop_front() else { break };
+            if self.draining || self.phase != Phase::Running {
+                self.nothing(route, None, effects);
+                continue;
+            }
+            self.serve(at, route, n, effects);
+        }
+        self.finish_if_done(at, effects);
+    }
+
+    fn serve(&mut self, at: Timestamp, route: RouteId, n: usize, effects: &mut Vec<Effect>) {
+        if self.next_due.get(&route).is_some_and(|due| *due <= at) {
+            self.busy = Busy::Due { route, n };
+            let steps: Vec<StepNo> = self.running.steps_of(route);
+            effects.push(Effect::Store(StoreCall::Due { running: Arc::clone(&self.running), at, steps, limit: n }));
+            return;
+        }
+        match self.list_opens(at, route) {
+            Ok(()) => {
+                self.busy = Busy::Members { route };
+                if let Some(give) = self.held.take() {
+                    self.take_members(route, give, effects);
+                    return;
+                }
+                let room = self.wave_left.map_or(n, |left| n.min(usize::try_from(left).unwrap_or(0)));
+                effects.push(Effect::Tell(Note::List(self.running.id, customer_list::Input::Want(room))));
+            }
+            Err(opens) => {
+                let due = self.next_due.get(&route).copied();
+                let until = [opens, due].into_iter().flatten().min();
+                self.nothing(route, until, effects);
+            }
+        }
+    }
+
+    fn nothing(&mut self, route: RouteId, until: Option<Timestamp>, effects: &mut Vec<Effect>) {
+        if !self.resting.contains(&route) {
+            self.resting.push(route);
+        }
+        effects.push(Effect::Tell(Note::Channel(route, channel::Input::Nothing { campaign: self.running.id, until })));
+    }
+
+    fn begin(&mut self, route: RouteId, candidates: Vec<Candidate>, seen_change: i64, from_list: bool, last: bool, effects: &mut Vec<Effect>) {
+        self.busy = Busy::Begin { route, from_list, last };
+        let spent = self.tallies.get(Tally::CostMicros, 0);
+        let budget_left = self.running.campaign.limits.budget.map(|b| b.micros() - spent);
+        let begin = Begin { running: Arc::clone(&self.running), route, candidates, seen_change, budget_left };
+        effects.push(Effect::Store(StoreCall::Begin(Box::new(begin))));
+    }
+
+    fn take_members(&mut self, route: RouteId, give: Give, effects: &mut Vec<Effect>) {
+        self.busy = Busy::No;
+        if give.members.is_empty() {
+            self.list_done |= give.last;
+            self.asks.push_front((route, 1));
+        } else {
+            let candidates = give.members.into_iter().map(|member| Candidate { member, head: None }).collect();
+            self.begin(route, candidates, give.seen_change, true, give.last, effects);
+        }
+    }
+
+    fn close(&mut self, reason: Reason, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Running | Phase::Paused) {
+            self.phase = Phase::Closing(reason);
+            self.put_back(effects);
+        }
+    }
+
+    /// Moves towards the end when nothing is under way: call off what is left, then set the status.
+    fn finish_if_done(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.busy != Busy::No || self.outstanding > 0 {
+            return;
+        }
+        if self.draining {
+            if !self.quiet_told {
+                self.quiet_told = true;
+                effects.push(Effect::Tell(Note::Conductor(conductor::Input::Quiet(self.running.id))));
+            }
+            return;
+        }
+        match self.phase {
+            Phase::Closing(reason) => {
+                self.phase = Phase::CallingOff(reason);
+                effects.push(Effect::Store(StoreCall::CallOff { running: Arc::clone(&self.running), reason, at }));
+            }
+            Phase::CallingOff(_) | Phase::Ended => {}
+            Phase::Receipts if self.in_state(State::Started) > 0 => {}
+            Phase::Receipts => {
+                self.phase = Phase::Ended;
+                self.set_status(Status::Finished, Some(Reason::CampaignEnded), at, effects);
+            }
+            Phase::Running | Phase::Paused => {
+                let open = self.in_state(State::Scheduled) + self.in_state(State::Started);
+                if self.list_done && open == 0 && self.phase == Phase::Running {
+                    self.phase = Phase::Ended;
+                    self.set_status(Status::Finished, None, at, effects);
+                }
+            }
+        }
+    }
+
+    fn set_status(&self, to: Status, reason: Option<Reason>, at: Timestamp, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Store(StoreCall::Status { running: Arc::clone(&self.running), to, reason, at }));
+    }
+
+    fn begun(&mut self, at: Timestamp, started: Vec<Started>, consumed: usize, exhausted: bool, effects: &mut Vec<Effect>) {
+        let Busy::Begin { route, from_list, last } = self.busy else { return };
+        self.busy = Busy::No;
+        if from_list {
+            self.list_done |= last && !exhausted;
+            if let Some(left) = &mut self.wave_left {
+                *left -= i64::try_from(consumed).unwrap_or(i64::MAX);
+            }
+        }
+        self.outstanding += started.len();
+        if exhausted {
+            self.close(Reason::Budget, effects);
+        }
+        if started.is_empty() && !exhausted {
+            // Everybody was put off or left alone: the same ask goes on with what comes next.
+            self.asks.push_front((route, consumed.max(1)));
+        } else {
+            if let Some(batch) = started.first().map(|s| s.batch) {
+                // Before the touches go out: the recorder must know the batch when its first outcome comes.
+                effects.push(Effect::Tell(Note::Recorder(recorder::Input::Opened(batch, started.len()))));
+            }
+            effects.push(Effect::Tell(Note::Channel(route, channel::Input::Deliver { campaign: self.running.id, started })));
+        }
+        self.turn(at, effects);
+    }
+
+    fn control(&mut self, at: Timestamp, wanted: Wanted, effects: &mut Vec<Effect>) {
+        match (wanted, self.phase) {
+            (Wanted::Pause, Phase::Running) => {
+                self.phase = Phase::Paused;
+                self.put_back(effects);
+                self.set_status(Status::Paused, None, at, effects);
+            }
+            (Wanted::Run, Phase::Paused) => {
+                self.phase = Phase::Running;
+                self.set_status(Status::Running, None, at, effects);
+                self.call_resting(effects);
+            }
+            (Wanted::Stop, Phase::Running | Phase::Paused) => self.close(Reason::Stopped, effects),
+            _ => {}
+        }
+    }
+}
+
+impl Machine for Campaign {
+    type Input = Input;
+    type Effect = Effect;
+    fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Ask { route, n } => self.asks.push_back((route, n)),
+            Input::Members(give) => {
+                if let Busy::Members { route } = self.busy {
+                    if self.phase == Phase::Running && !self.draining {
+                        self.take_members(route, give, effects);
+                    } else {
+                        self.busy = Busy::No;
+                        self.held = Some(give);
+                        self.nothing(route, None, effects);
+                    }
+                }
+            }
+            Input::DueRead { due, next } => {
+                if let Busy::Due { route, n } = self.busy {
+                    self.busy = Busy::No;
+                    if self.phase != Phase::Running || self.draining {
+                        self.nothing(route, None, effects);
+                    } else if due.touches.is_empty() {
+                        match next {
+                            // Never spin on a due time that is said to be now: the store has just found nothing.
+                            Some(next) => self.next_due.insert(route, next.max(at.plus(1))),
+                            None => self.next_due.remove(&route),
+                        };
+                        self.asks.push_front((route, n));
+                    } else {
+                        let candidates = due.touches.into_iter().map(|(head, member)| Candidate { member, head: Some(head) }).collect();
+                        self.begin(route, candidates, due.seen_change, false, false, effects);
+                    }
+                }
+            }
+            Input::Begun { started, consumed, tallies, next_due, budget_exhausted } => {
+                self.tallies.merge(&tallies);
+                self.lower_due(next_due, effects);
+                self.begun(at, started, consumed, budget_exhausted, effects);
+                return;
+            }
+            Input::Settled { first_results, tallies, next_due } => {
+                self.outstanding = self.outstanding.saturating_sub(first_results);
+                self.tallies.merge(&tallies);
+                self.lower_due(next_due, effects);
+            }
+            Input::Open { left } => {
+                self.wave_open = true;
+                self.wave_left = left;
+                self.call_resting(effects);
+            }
+            Input::Control(wanted) => self.control(at, wanted, effects),
+            Input::Drain => {
+                self.draining = true;
+                self.put_back(effects);
+            }
+            Input::CalledOff(tallies) => {
+                self.tallies.merge(&tallies);
+                if let Phase::CallingOff(reason) = self.phase {
+                    if reason == Reason::CampaignEnded {
+                        self.phase = Phase::Receipts;
+                    } else {
+                        self.phase = Phase::Ended;
+                        self.set_status(Status::Stopped, Some(reason), at, effects);
+                    }
+                }
+            }
+            Input::StatusSet(status) => {
+                if matches!(status, Status::Finished | Status::Stopped) {
+                    effects.push(Effect::Tell(Note::Conductor(conductor::Input::Ended(self.running.id, status))));
+                }
+            }
+            Input::Wake => {
+                if at >= self.running.ends_at {
+                    self.wake = None;
+                    self.close(Reason::CampaignEnded, effects);
+                }
+            }
+        }
+        self.turn(at, effects);
+    }
+    fn wakes_at(&self) -> Option<Timestamp> {
+        self.wake
+    }
+    fn is_idle(&self) -> bool {
+        self.busy == Busy::No && self.outstanding == 0
+    }
+}

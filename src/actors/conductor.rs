@@ -1,0 +1,208 @@
+//! The conductor: start-up order, operators' wishes, the drain, and the end.
+use super::machine::Machine;
+use super::perform::StoreCall;
+use super::running::Running;
+use super::{Effect, Note, campaign, channel, janitor, recorder, scheduler};
+use crate::domain::ids::{CampaignId, RouteId};
+use crate::domain::time::Timestamp;
+use crate::store::{Status, Wanted};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What it is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Begin.
+    Start,
+    /// What a crash left is settled.
+    Rescued,
+    /// A campaign has come to its end.
+    Ended(CampaignId, Status),
+    /// What operators want.
+    Wanted(Vec<(CampaignId, Wanted)>),
+    /// End in order.
+    Drain,
+    /// A draining campaign has nothing under way.
+    Quiet(CampaignId),
+    /// A draining route has nothing under way.
+    Drained(RouteId),
+    /// Something broke; nothing can be trusted to go on.
+    Fault(String),
+    /// Look at the clock.
+    Wake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Running,
+    /// Campaigns finish what they are about to begin.
+    Quieting,
+    /// Routes give back what is not sent and wait for what is.
+    Draining,
+    Over,
+}
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often operators' wishes are read, in milliseconds.
+    pub poll_ms: i64,
+    /// How long a drain waits for touches in flight, in milliseconds.
+    pub drain_ms: i64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Conductor {
+    phase: Phase,
+    patience: Patience,
+    campaigns: BTreeMap<CampaignId, (Arc<Running>, Wanted)>,
+    /// Campaigns or routes that the drain waits for.
+    quieting: BTreeSet<CampaignId>,
+    draining: BTreeSet<RouteId>,
+    routes: Vec<RouteId>,
+    next_poll: Option<Timestamp>,
+    deadline: Option<Timestamp>,
+}
+
+impl Conductor {
+    /// For these campaigns on these routes.
+    pub fn new(campaigns: Vec<Arc<Running>>, routes: Vec<RouteId>, patience: Patience) -> Self {
+        let campaigns = campaigns.into_iter().map(|r| (r.id, (Arc::clone(&r), r.row.wanted))).collect();
+        Self {
+            phase: Phase::Starting,
+            patience,
+            campaigns,
+            quieting: BTreeSet::new(),
+            draining: BTreeSet::new(),
+            routes,
+            next_poll: None,
+            deadline: None,
+        }
+    }
+
+    fn launch(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Running;
+        self.next_poll = Some(at.plus(self.patience.poll_ms));
+        for (running, _) in self.campaigns.values() {
+            effects.push(Effect::Spawn(Arc::clone(running)));
+            effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
+            for route in running.all_routes() {
+                effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
+            }
+            effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
+            // A wish that was made before this process began.
+            if running.row.wanted == Wanted::Stop {
+                effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(Wanted::Stop))));
+            }
+        }
+        if self.campaigns.is_empty() {
+            self.drain(at, effects);
+        }
+    }
+
+    fn drain(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Starting | Phase::Running) {
+            return;
+        }
+        self.phase = Phase::Quieting;
+        self.deadline = Some(at.plus(self.patience.drain_ms));
+        self.quieting = self.campaigns.keys().copied().collect();
+        effects.extend(self.quieting.iter().map(|id| Effect::Tell(Note::Campaign(*id, campaign::Input::Drain))));
+        self.drain_routes(effects);
+    }
+
+    fn drain_routes(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Quieting && self.quieting.is_empty() {
+            self.phase = Phase::Draining;
+            self.draining = self.routes.iter().copied().collect();
+            effects.extend(self.routes.iter().map(|r| Effect::Tell(Note::Channel(*r, channel::Input::Drain))));
+        }
+        self.exit_if_over(effects);
+    }
+
+    fn exit_if_over(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Draining && self.draining.is_empty() {
+            self.phase = Phase::Over;
+            effects.push(Effect::Exit(Ok(())));
+        }
+    }
+
+    fn ended(&mut self, at: Timestamp, id: CampaignId, effects: &mut Vec<Effect>) {
+        if let Some((running, _)) = self.campaigns.remove(&id) {
+            for route in running.all_routes() {
+                effects.push(Effect::Tell(Note::Channel(route, channel::Input::Leave(id))));
+            }
+            effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Forget(id))));
+            effects.push(Effect::Retire(id));
+        }
+        if self.campaigns.is_empty() && self.phase == Phase::Running {
+            self.drain(at, effects);
+        }
+    }
+}
+
+impl Machine for Conductor {
+    type Input = Input;
+    type Effect = Effect;
+    fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Start => effects.push(Effect::Tell(Note::Janitor(janitor::Input::Rescue))),
+            Input::Rescued if self.phase == Phase::Starting => self.launch(at, effects),
+            Input::Rescued => {}
+            Input::Ended(id, status) => {
+                tracing::info!(campaign = %id, %status, "campaign ended");
+                self.ended(at, id, effects);
+                self.quieting.remove(&id);
+                self.drain_routes(effects);
+            }
+            Input::Wanted(all) => {
+                for (id, wanted) in all {
+                    if let Some((_, known)) = self.campaigns.get_mut(&id)
+                        && *known != wanted
+                    {
+                        *known = wanted;
+                        effects.push(Effect::Tell(Note::Campaign(id, campaign::Input::Control(wanted))));
+                    }
+                }
+            }
+            Input::Drain => self.drain(at, effects),
+            Input::Quiet(id) => {
+                self.quieting.remove(&id);
+                self.drain_routes(effects);
+            }
+            Input::Drained(route) => {
+                self.draining.remove(&route);
+                self.exit_if_over(effects);
+            }
+            Input::Fault(text) => {
+                self.phase = Phase::Over;
+                effects.push(Effect::Exit(Err(text)));
+            }
+            Input::Wake => {}
+        }
+        if self.phase == Phase::Running && self.next_poll.is_some_and(|poll| at >= poll) {
+            self.next_poll = Some(at.plus(self.patience.poll_ms));
+            effects.push(Effect::Store(StoreCall::Wanted(self.campaigns.keys().copied().collect())));
+        }
+        if matches!(self.phase, Phase::Quieting | Phase::Draining) && self.deadline.is_some_and(|deadline| at >= deadline) {
+            self.phase = Phase::Over;
+            tracing::warn!(
+                campaigns = ?self.quieting, routes = ?self.draining,
+                "the drain waited long enough: what these still have in flight will be in doubt at the next start, and not repeated"
+            );
+            effects.push(Effect::Exit(Ok(())));
+        }
+    }
+    fn wakes_at(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Running => self.next_poll,
+            Phase::Quieting | Phase::Draining => self.deadline,
+            Phase::Starting | Phase::Over => None,
+        }
+    }
+    fn is_idle(&self) -> bool {
+        self.phase == Phase::Over
+    }
+}

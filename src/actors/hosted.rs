@@ -1,0 +1,106 @@
+//! What both hosts share: the set of machines of an engine, and how a note finds its way into one.
+use super::campaign::Campaign;
+use super::channel::Channel;
+use super::conductor::{Conductor, Patience};
+use super::customer_list::CustomerList;
+use super::janitor::Janitor;
+use super::limits::Limits;
+use super::machine::Machine;
+use super::recorder::Recorder;
+use super::running::{Route, Running};
+use super::scheduler::Scheduler;
+use super::{Address, Effect, Note};
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use std::sync::Arc;
+
+/// A machine that knows its own notes.
+pub trait Addressed: Machine<Effect = Effect> {
+    /// The input of a note, if it is for this kind of machine.
+    fn input(note: Note) -> Option<Self::Input>;
+}
+
+macro_rules! addressed {
+    ($($machine:ty: $pattern:pat => $input:expr;)*) => {$(
+        impl Addressed for $machine {
+            fn input(note: Note) -> Option<Self::Input> {
+                match note { $pattern => Some($input), _ => None }
+            }
+        }
+    )*};
+}
+
+addressed! {
+    Conductor: Note::Conductor(input) => input;
+    Scheduler: Note::Scheduler(input) => input;
+    Campaign: Note::Campaign(_, input) => input;
+    CustomerList: Note::List(_, input) => input;
+    Channel: Note::Channel(_, input) => input;
+    Recorder: Note::Recorder(input) => input;
+    Janitor: Note::Janitor(input) => input;
+}
+
+/// Any machine, for a host that keeps them all together.
+pub trait AnyMachine: Send {
+    /// See [`Machine::step`]; a note for another kind of machine is ignored.
+    fn take(&mut self, at: Timestamp, note: Note, effects: &mut Vec<Effect>);
+    /// See [`Machine::wakes_at`].
+    fn wakes_at(&self) -> Option<Timestamp>;
+}
+
+impl<M: Addressed> AnyMachine for M {
+    fn take(&mut self, at: Timestamp, note: Note, effects: &mut Vec<Effect>) {
+        if let Some(input) = M::input(note) {
+            self.step(at, input, effects);
+        }
+    }
+    fn wakes_at(&self) -> Option<Timestamp> {
+        Machine::wakes_at(self)
+    }
+}
+
+/// What an engine is put together from.
+#[derive(Clone)]
+pub struct Setup {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Every configured route that some campaign uses.
+    pub routes: Vec<Route>,
+    /// The campaigns to run.
+    pub campaigns: Vec<Arc<Running>>,
+    /// The fencing number.
+    pub fence: i64,
+    /// How long and how often the conductor waits.
+    pub patience: Patience,
+    /// How long outcomes wait for company before they are committed, in milliseconds.
+    pub linger_ms: i64,
+    /// How often the janitor makes its round, in milliseconds.
+    pub janitor_ms: i64,
+}
+
+/// Who hosts machines, and how a new one is added.
+pub trait Host {
+    /// Takes a machine in.
+    fn host<M: Addressed>(&mut self, address: Address, machine: M);
+}
+
+impl Setup {
+    /// The machines that live as long as the process, bottom-up.
+    pub fn found(&self, host: &mut impl Host) {
+        let limits = Limits::default();
+        for route in &self.routes {
+            host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone()));
+        }
+        host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms));
+        host.host(Address::Janitor, Janitor::new(self.fence, self.janitor_ms, &self.routes));
+        host.host(Address::Scheduler, Scheduler::default());
+        let routes = self.routes.iter().map(|r| r.id).collect();
+        host.host(Address::Conductor, Conductor::new(self.campaigns.clone(), routes, self.patience));
+    }
+}
+
+/// The machines of one campaign.
+pub fn spawn(host: &mut impl Host, running: &Arc<Running>) {
+    host.host(Address::List(running.id), CustomerList::new(Arc::clone(running)));
+    host.host(Address::Campaign(running.id), Campaign::new(Arc::clone(running)));
+}

@@ -1,0 +1,169 @@
+//! Virtual time: the same machines over any store, one thread, a queue of (due, order), carriers that answer at once with the
+//! instant when their answer is due. Days pass in seconds; nothing sleeps. Rehearsals run here, and so do the simulations of
+//! the tests, which check the invariants after every step and kill everything after any step.
+use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
+use super::perform::Performer;
+use super::{Address, Effect, Note, channel, conductor};
+use crate::channels::{CarrierEvent, Dispatch};
+use crate::domain::ids::RouteId;
+use crate::domain::time::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A carrier in virtual time.
+pub trait VirtualCarrier: Send {
+    /// What it will say of a dispatch, each with the instant (not before `at`) at which it says it.
+    fn answer(&mut self, dispatch: &Dispatch, at: Timestamp, out: &mut Vec<(Timestamp, CarrierEvent)>);
+}
+
+/// How a run in virtual time ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order, at this instant.
+    Done(Timestamp),
+    /// Something broke.
+    Fault(String),
+    /// The limit of steps was reached: as if the process were killed here.
+    Cut(Timestamp),
+}
+
+enum Happening {
+    Note(Note),
+    Wake(Address),
+}
+
+#[derive(Default)]
+struct Machines(HashMap<Address, Box<dyn AnyMachine>>);
+
+impl Host for Machines {
+    fn host<M: Addressed>(&mut self, address: Address, machine: M) {
+        self.0.insert(address, Box::new(machine));
+    }
+}
+
+/// The world.
+pub struct World {
+    performer: Performer,
+    carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>,
+    machines: Machines,
+    queue: BTreeMap<(Timestamp, u64), Happening>,
+    wakes: HashMap<Address, Timestamp>,
+    order: u64,
+    now: Timestamp,
+    steps: u64,
+}
+
+impl World {
+    /// Puts an engine together at an instant.
+    pub fn new(setup: &Setup, carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>, now: Timestamp) -> Self {
+        let routes = setup.routes.iter().map(|r| (r.id, r.clone())).collect();
+        let mut machines = Machines::default();
+        setup.found(&mut machines);
+        let performer = Performer { store: Arc::clone(&setup.store), routes };
+        let mut world = Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0 };
+        world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
+        world
+    }
+
+    /// What time it is in this world.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Says something to a machine at an instant (an operator's wish, in tests).
+    pub fn tell(&mut self, at: Timestamp, note: Note) {
+        self.push(at, Happening::Note(note));
+    }
+
+    fn push(&mut self, at: Timestamp, what: Happening) {
+        self.order += 1;
+        self.queue.insert((at.max(self.now), self.order), what);
+    }
+
+    /// Runs to the end, or for `limit` steps; `after_step` sees the time after each.
+    pub async fn run(&mut self, limit: Option<u64>, mut after_step: impl AsyncFnMut(Timestamp, u64)) -> End {
+        let mut effects = Vec::new();
+        loop {
+            if limit.is_some_and(|limit| self.steps >= limit) {
+                return End::Cut(self.now);
+            }
+            let Some(((at, _), what)) = self.queue.pop_first() else {
+                return End::Fault("nothing is left to happen, and yet the work is not done".to_owned());
+            };
+            self.now = self.now.max(at);
+            let (address, note) = match what {
+                Happening::Note(note) => (note.address(), note),
+                Happening::Wake(address) => {
+                    // A wake that was moved since is stale.
+                    if self.wakes.get(&address) != Some(&at) {
+                        continue;
+                    }
+                    self.wakes.remove(&address);
+                    (address, Note::wake(address))
+                }
+            };
+            let Some(machine) = self.machines.0.get_mut(&address) else { continue };
+            machine.take(self.now, note, &mut effects);
+            let wake = machine.wakes_at();
+            self.set_wake(address, wake);
+            for effect in effects.drain(..).collect::<Vec<_>>() {
+                if let Some(end) = self.perform(effect).await {
+                    return end;
+                }
+            }
+            self.steps += 1;
+            after_step(self.now, self.steps).await;
+        }
+    }
+
+    fn set_wake(&mut self, address: Address, wake: Option<Timestamp>) {
+        match wake {
+            None => {
+                self.wakes.remove(&address);
+            }
+            Some(wake) => {
+                let wake = wake.max(self.now.plus(1));
+                if self.wakes.get(&address) != Some(&wake) {
+                    self.wakes.insert(address, wake);
+                    self.push(wake, Happening::Wake(address));
+                }
+            }
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Option<End> {
+        match effect {
+            Effect::Tell(note) => self.push(self.now, Happening::Note(note)),
+            Effect::Store(call) => {
+                for note in self.performer.perform(call, self.now).await {
+                    self.push(self.now, Happening::Note(note));
+                }
+            }
+            Effect::Send(route, batch) => self.send(route, &batch),
+            Effect::Spawn(running) => spawn(&mut self.machines, &running),
+            Effect::Retire(id) => {
+                self.machines.0.remove(&Address::Campaign(id));
+                self.machines.0.remove(&Address::List(id));
+            }
+            Effect::Exit(Ok(())) => return Some(End::Done(self.now)),
+            Effect::Exit(Err(text)) => return Some(End::Fault(text)),
+        }
+        None
+    }
+
+    fn send(&mut self, route: RouteId, batch: &[Dispatch]) {
+        let Some(carrier) = self.carriers.get_mut(&route) else { return };
+        let mut answers = Vec::new();
+        for dispatch in batch {
+            carrier.answer(dispatch, self.now, &mut answers);
+        }
+        // What is due at the same instant comes together, in the order of sending.
+        let mut by_due: BTreeMap<Timestamp, Vec<CarrierEvent>> = BTreeMap::new();
+        for (due, event) in answers {
+            by_due.entry(due.max(self.now)).or_default().push(event);
+        }
+        for (due, events) in by_due {
+            self.push(due, Happening::Note(Note::Channel(route, channel::Input::Events(events))));
+        }
+    }
+}
