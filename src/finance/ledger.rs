@@ -1,0 +1,434 @@
+//! The ledger as a stream of batches, in the order of the rows' key. Reading happens here; laying rows out as columns is
+//! handed on as [`Work`], so that it can happen on another thread. Memory is bounded by the page sizes below (law 9).
+use super::FinanceError;
+use super::labels::{Labels, Names};
+use super::rows::{Kind, Shape, What};
+use crate::domain::ids::{CustomerId, RuleNo, StepNo};
+use crate::domain::money::Currency;
+use crate::domain::outcome::Reason;
+use crate::domain::touch::{State, Touch, customer_state};
+use crate::store::{CampaignRow, CreditRow, FactRow, Needs, Status, Store};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Rows read at once.
+pub const PAGE: usize = 20_000;
+/// Customer numbers asked of the store at once: bounds memory when an audience is thinly spread over a large book.
+pub const WINDOW: i64 = 50_000;
+
+/// Rows that have been read and are yet to be laid out.
+pub type Work = Box<dyn FnOnce() -> Result<RecordBatch, FinanceError> + Send>;
+
+/// Whether a touch in this state is an attempt that was made: started, and not given back. A refused one was not sent.
+pub fn is_attempt(state: State) -> bool {
+    matches!(state, State::Started | State::Reached | State::Missed | State::Uncertain)
+}
+
+/// References of customers (sorted, distinct), in the same order.
+pub async fn references(store: &dyn Store, wanted: &[CustomerId]) -> Result<Vec<Box<str>>, FinanceError> {
+    let mut found = Vec::with_capacity(wanted.len());
+    while let (Some(from), Some(last)) = (wanted.get(found.len()), wanted.last()) {
+        let to = CustomerId(last.0.min(from.0.saturating_add(WINDOW - 1)));
+        let mut rows = store.references(*from, to).await?.into_iter();
+        for id in wanted.iter().skip(found.len()).take_while(|id| **id <= to).copied().collect::<Vec<_>>() {
+            let reference = rows.by_ref().find(|(have, _)| *have >= id).filter(|(have, _)| *have == id);
+            let Some((_, reference)) = reference else {
+                return Err(FinanceError::Ledger(format!("the ledger speaks of customer {id}, who is not in the customer book: run `touchline doctor`")));
+            };
+            found.push(reference);
+        }
+    }
+    Ok(found)
+}
+
+/// A campaign's rows of one shape.
+pub struct LedgerRows<'a> {
+    store: &'a dyn Store,
+    shape: Shape,
+    run: CampaignRow,
+    labels: Arc<Labels>,
+    names: Arc<Names>,
+    after_touch: Option<(CustomerId, u32)>,
+    after_customer: CustomerId,
+    after_credit: Option<(CustomerId, i64)>,
+    ahead: VecDeque<Touch>,
+    drained: bool,
+    done: bool,
+}
+
+impl<'a> LedgerRows<'a> {
+    /// From the beginning.
+    pub async fn open(store: &'a dyn Store, run: &CampaignRow, labels: &Labels, what: What) -> Result<Self, FinanceError> {
+        let amount_digits = if what == What::Conversions { amount_digits(store, run).await? } else { 2 };
+        let names = Names::load(store, run, labels).await?;
+        Ok(Self {
+            store,
+            shape: Shape { what, correction: false, amount_digits },
+            run: run.clone(),
+            labels: Arc::new(labels.clone()),
+            names: Arc::new(names),
+            after_touch: None,
+            after_customer: CustomerId(i64::MIN),
+            after_credit: None,
+            ahead: VecDeque::new(),
+            drained: false,
+            done: false,
+        })
+    }
+    /// Of what shape the batches are.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+    /// The next batch, to be laid out; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Work>, FinanceError> {
+        match self.shape.what {
+            What::Results => self.next_results().await,
+            What::Touches => self.next_touches().await,
+            What::Conversions => self.next_conversions().await,
+        }
+    }
+
+    async fn scan(&mut self) -> Result<Vec<Touch>, FinanceError> {
+        let touches = self.store.scan(self.run.id, self.after_touch, PAGE).await?;
+        if let Some(last) = touches.last() {
+            self.after_touch = Some((last.key.customer, last.key.seq));
+        }
+        Ok(touches)
+    }
+
+    async fn next_touches(&mut self) -> Result<Option<Work>, FinanceError> {
+        let touches = self.scan().await?;
+        if touches.is_empty() {
+            return Ok(None);
+        }
+        let mut ids: Vec<CustomerId> = touches.iter().map(|t| t.key.customer).collect();
+        ids.dedup();
+        let references = references(self.store, &ids).await?;
+        let (names, shape) = (Arc::clone(&self.names), self.shape);
+        Ok(Some(Box::new(move || touch_columns(&names, shape, &touches, &references))))
+    }
+
+    async fn next_results(&mut self) -> Result<Option<Work>, FinanceError> {
+        if self.done {
+            return Ok(None);
+        }
+        let page = self.store.page(self.run.audience_list, self.after_customer, PAGE, Needs::default()).await?;
+        let ids: Vec<CustomerId> = page.members.iter().map(|m| m.id).collect();
+        self.done = page.last || ids.is_empty();
+        if let Some(last) = ids.last() {
+            self.after_customer = *last;
+        }
+        let mut results: Vec<Summary> = vec![Summary::default(); ids.len()];
+        let mut at = 0;
+        loop {
+            while let Some(touch) = self.ahead.front() {
+                let customer = touch.key.customer;
+                while ids.get(at).is_some_and(|id| *id < customer) {
+                    at += 1;
+                }
+                match (ids.get(at), results.get_mut(at)) {
+                    (Some(id), Some(summary)) if *id == customer => summary.add(touch),
+                    (Some(_), _) => return Err(self.stranger(customer)),
+                    _ => break,
+                }
+                self.ahead.pop_front();
+            }
+            if self.drained || !self.ahead.is_empty() {
+                break;
+            }
+            let touches = self.scan().await?;
+            self.drained = touches.is_empty();
+            self.ahead.extend(touches);
+        }
+        if self.done && let Some(left) = self.ahead.front() {
+            return Err(self.stranger(left.key.customer));
+        }
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let references = references(self.store, &ids).await?;
+        let (names, labels, shape, rowless) = (Arc::clone(&self.names), Arc::clone(&self.labels), self.shape, self.rowless());
+        Ok(Some(Box::new(move || result_columns(&names, &labels, shape, rowless, &ids, &results, &references))))
+    }
+
+    fn stranger(&self, customer: CustomerId) -> FinanceError {
+        FinanceError::Ledger(format!(
+            "campaign {:?} has touches of customer {customer}, who is not in its audience: the ledger does not close; run `touchline doctor`",
+            self.run.name
+        ))
+    }
+
+    /// State and reason of customers without a row: still to come, or cancelled with the campaign that was closed before them.
+    fn rowless(&self) -> (State, Reason) {
+        match (self.run.status, self.run.stop_reason) {
+            (Status::Stopped | Status::Finished, Some(reason)) => (State::Cancelled, reason),
+            (Status::Stopped, None) => (State::Cancelled, Reason::Stopped),
+            _ => (State::Pending, Reason::None),
+        }
+    }
+
+    async fn next_conversions(&mut self) -> Result<Option<Work>, FinanceError> {
+        let Some(credits) = next_credits(self.store, &self.run, &mut self.after_credit).await? else { return Ok(None) };
+        let mut ids: Vec<CustomerId> = credits.iter().map(|c| c.customer).collect();
+        ids.dedup();
+        let references = references(self.store, &ids).await?;
+        let facts = self.facts_of(&credits, &ids).await?;
+        let mut steps = Vec::with_capacity(credits.len());
+        for credit in &credits {
+            steps.push(self.step_of(credit).await?);
+        }
+        let (names, labels, shape) = (Arc::clone(&self.names), Arc::clone(&self.labels), self.shape);
+        Ok(Some(Box::new(move || conversion_columns(&names, &labels, shape, &credits, &steps, &ids, &references, &facts))))
+    }
+
+    async fn step_of(&self, credit: &CreditRow) -> Result<Option<StepNo>, FinanceError> {
+        let Some(seq) = credit.seq else { return Ok(None) };
+        let key = crate::domain::ids::TouchKey { customer: credit.customer, campaign: credit.campaign, seq };
+        let touch = self.store.touch(key).await?;
+        touch.map(|t| Some(t.step)).ok_or_else(|| FinanceError::Ledger(format!("a credit names touch {key}, which is not in the ledger: attribute again")))
+    }
+
+    /// The facts that credits of these customers name. Every fact of the rules' kinds in a window is read, those named are kept.
+    async fn facts_of(&self, credits: &[CreditRow], ids: &[CustomerId]) -> Result<HashMap<i64, FactRow>, FinanceError> {
+        let wanted: BTreeSet<i64> = credits.iter().map(|c| c.fact).collect();
+        let kinds: BTreeSet<(&str, Option<&str>)> = self.labels.conversions.iter().map(|c| (c.fact.as_str(), c.product.as_deref())).collect();
+        let mut found = HashMap::with_capacity(wanted.len());
+        let mut rest = ids;
+        while let (Some(from), Some(last)) = (rest.first(), rest.last()) {
+            let to = CustomerId(last.0.min(from.0.saturating_add(WINDOW - 1)));
+            for (kind, product) in &kinds {
+                let facts = self.store.facts((*from, to), kind, *product).await?;
+                found.extend(facts.into_iter().filter(|f| wanted.contains(&f.id)).map(|f| (f.id, f)));
+            }
+            rest = rest.get(rest.partition_point(|id| *id <= to)..).unwrap_or(&[]);
+        }
+        Ok(found)
+    }
+}
+
+/// The next page of credits that does not cut a (customer, fact) in two, sorted by rule and touch within it.
+async fn next_credits(
+    store: &dyn Store,
+    run: &CampaignRow,
+    after: &mut Option<(CustomerId, i64)>,
+) -> Result<Option<Vec<CreditRow>>, FinanceError> {
+    let mut limit = PAGE;
+    loop {
+        let mut page = store.credits(run.id, *after, limit).await?;
+        let Some(last) = page.last().map(|c| (c.customer, c.fact)) else { return Ok(None) };
+        if page.len() >= limit {
+            // The last fact's credits may go on in the next page: leave them all to it.
+            let whole = page.partition_point(|c| (c.customer, c.fact) < last);
+            if whole == 0 {
+                limit *= 2;
+                continue;
+            }
+            page.truncate(whole);
+        }
+        *after = page.last().map(|c| (c.customer, c.fact));
+        page.sort_by(|a, b| (a.customer, a.fact, &a.rule, a.seq).cmp(&(b.customer, b.fact, &b.rule, b.seq)));
+        return Ok(Some(page));
+    }
+}
+
+/// The most digits that any currency of the campaign's credits has.
+async fn amount_digits(store: &dyn Store, run: &CampaignRow) -> Result<u32, FinanceError> {
+    let (mut after, mut currencies) = (None, BTreeSet::<Currency>::new());
+    while let Some(credits) = next_credits(store, run, &mut after).await? {
+        currencies.extend(credits.iter().map(|c| c.amount.currency));
+    }
+    Ok(currencies.into_iter().map(Currency::digits).max().unwrap_or_else(|| run.currency.digits()))
+}
+
+fn ints(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
+}
+fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+}
+
+/// One reference per row of a sorted column of customers.
+fn spread<'r>(rows: impl Iterator<Item = CustomerId>, ids: &[CustomerId], references: &'r [Box<str>]) -> ArrayRef {
+    let mut at = 0;
+    let texts = rows.map(|customer| {
+        while ids.get(at).is_some_and(|id| *id < customer) {
+            at += 1;
+        }
+        references.get(at).map_or("", |r| &**r)
+    });
+    Arc::new(StringArray::from_iter_values(texts))
+}
+
+/// Touches as columns. `references`: of the distinct customers, in order.
+pub fn touch_columns(names: &Names, shape: Shape, touches: &[Touch], references: &[Box<str>]) -> Result<RecordBatch, FinanceError> {
+    let mut ids: Vec<CustomerId> = touches.iter().map(|t| t.key.customer).collect();
+    ids.dedup();
+    let t = || touches.iter();
+    let columns = vec![
+        ints(t().map(|t| t.key.customer.0)),
+        spread(t().map(|t| t.key.customer), &ids, references),
+        ints(t().map(|t| i64::from(t.key.seq))),
+        names.steps.column(t().map(|t| names.step(t.step)).collect::<Result<_, _>>()?)?,
+        ints(t().map(|t| i64::from(t.attempt))),
+        names.channels.sparse_column(t().map(|t| t.channel.map(|c| names.channel(c))).collect())?,
+        names.routes.sparse_column(t().map(|t| t.route.map(|r| names.route(r)).transpose()).collect::<Result<_, _>>()?)?,
+        names.variants.sparse_column(t().map(|t| t.channel.and_then(|_| names.variant(t.step, t.variant))).collect())?,
+        names.states.column(t().map(|t| names.state(t.state)).collect())?,
+        names.reasons.column(t().map(|t| names.reason(t.reason)).collect())?,
+        names.rules.sparse_column(t().map(|t| names.rule(t.rule)).collect::<Result<_, _>>()?)?,
+        instants(t().map(|t| t.due_at.map(|at| at.0))),
+        instants(t().map(|t| t.started_at.map(|at| at.0))),
+        instants(t().map(|t| t.ended_at.map(|at| at.0))),
+        ints(t().map(|t| i64::from(t.connected_s))),
+        shape.decimals(Kind::Cost, t().map(|t| i128::from(t.cost_micros)).collect())?,
+        names.currency.column(vec![0; touches.len()])?,
+        ints(t().map(|t| i64::from(t.parts))),
+        Arc::new(t().map(|t| t.provider_ref.as_deref().filter(|r| !r.is_empty())).collect::<StringArray>()),
+    ];
+    Ok(RecordBatch::try_new(shape.schema(), columns)?)
+}
+
+/// What a customer's touches come to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    attempts: i64,
+    steps: Vec<StepNo>,
+    first_started: Option<i64>,
+    last_ended: Option<i64>,
+    connected_s: i64,
+    cost_micros: i128,
+    parts: i64,
+    head: Option<Deciding>,
+    reached: Option<Deciding>,
+}
+
+/// The touch that gives the customer its state.
+#[derive(Clone, Copy, Debug)]
+struct Deciding {
+    state: State,
+    flags: u32,
+    reason: Reason,
+    rule: RuleNo,
+    step: StepNo,
+    variant: Option<u8>,
+}
+
+impl Summary {
+    fn add(&mut self, touch: &Touch) {
+        if is_attempt(touch.state) {
+            self.attempts += 1;
+            if !self.steps.contains(&touch.step) {
+                self.steps.push(touch.step);
+            }
+        }
+        let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
+        self.first_started = earlier(self.first_started, touch.started_at.map(|t| t.0));
+        self.last_ended = self.last_ended.max(touch.ended_at.map(|t| t.0));
+        self.connected_s += i64::from(touch.connected_s);
+        self.cost_micros += i128::from(touch.cost_micros);
+        self.parts += i64::from(touch.parts);
+        let deciding = Deciding {
+            state: touch.state,
+            flags: touch.flags,
+            reason: touch.reason,
+            rule: touch.rule,
+            step: touch.step,
+            variant: touch.channel.map(|_| touch.variant),
+        };
+        if touch.state == State::Reached {
+            self.reached = Some(deciding);
+        }
+        self.head = Some(deciding);
+    }
+    /// The customer's state, and the touch that explains it.
+    fn decided(&self) -> Option<(State, Deciding)> {
+        let head = self.head?;
+        let state = customer_state(head.state, head.flags);
+        Some((state, if state == head.state { head } else { self.reached.unwrap_or(head) }))
+    }
+}
+
+fn result_columns(
+    names: &Names,
+    labels: &Labels,
+    shape: Shape,
+    rowless: (State, Reason),
+    ids: &[CustomerId],
+    results: &[Summary],
+    references: &[Box<str>],
+) -> Result<RecordBatch, FinanceError> {
+    let decided: Vec<Option<(State, Deciding)>> = results.iter().map(Summary::decided).collect();
+    let d = || decided.iter().map(|d| d.as_ref());
+    let r = || results.iter();
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let columns = vec![
+        ints(ids.iter().map(|id| id.0)),
+        Arc::new(StringArray::from_iter_values(references)) as ArrayRef,
+        names.states.column(d().map(|d| names.state(d.map_or(rowless.0, |(state, _)| *state))).collect())?,
+        names.reasons.column(d().map(|d| names.reason(d.map_or(rowless.1, |(_, d)| d.reason))).collect())?,
+        ints(r().map(|r| r.attempts)),
+        ints(r().map(|r| count(r.steps.len()))),
+        instants(r().map(|r| r.first_started)),
+        instants(r().map(|r| r.last_ended)),
+        ints(r().map(|r| r.connected_s)),
+        shape.decimals(Kind::Cost, r().map(|r| r.cost_micros).collect())?,
+        names.currency.column(vec![0; ids.len()])?,
+        ints(r().map(|r| r.parts)),
+        names.rules.sparse_column(d().map(|d| d.map_or(Ok(None), |(_, d)| names.rule(d.rule))).collect::<Result<_, _>>()?)?,
+        names.arms.column(
+            ids.iter()
+                .zip(d())
+                .map(|(id, d)| i32::from(d.is_some_and(|(s, _)| *s == State::HeldOut) || labels.arm(*id) == super::totals::HOLDOUT))
+                .collect(),
+        )?,
+        names.variants.sparse_column(d().map(|d| d.and_then(|(_, d)| names.variant(d.step, d.variant?))).collect())?,
+    ];
+    Ok(RecordBatch::try_new(shape.schema(), columns)?)
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call; each is a column's source")]
+fn conversion_columns(
+    names: &Names,
+    labels: &Labels,
+    shape: Shape,
+    credits: &[CreditRow],
+    steps: &[Option<StepNo>],
+    ids: &[CustomerId],
+    references: &[Box<str>],
+    facts: &HashMap<i64, FactRow>,
+) -> Result<RecordBatch, FinanceError> {
+    use super::labels::Dictionary;
+    let mut rows = Vec::with_capacity(credits.len());
+    for credit in credits {
+        let fact = facts.get(&credit.fact).ok_or_else(|| {
+            FinanceError::Ledger(format!("a credit names fact {}, which is of no kind that the campaign counts: attribute again", credit.fact))
+        })?;
+        rows.push((credit, fact));
+    }
+    let r = || rows.iter();
+    let mut distinct: Vec<&str> = r().flat_map(|(c, f)| [Some(f.kind.as_str()), f.product.as_deref(), Some(&*c.rule), Some(c.amount.currency.code())]).flatten().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let texts = Dictionary::new(&distinct);
+    let find = |text: &str| distinct.binary_search(&text).ok().and_then(|i| i32::try_from(i).ok());
+    let named = |of: &dyn Fn(&(&CreditRow, &FactRow)) -> Option<i32>| texts.sparse_column(r().map(of).collect());
+    let mantissas = r().map(|(c, _)| i128::from(c.amount.minor) * 10_i128.pow(shape.amount_digits.saturating_sub(c.amount.currency.digits())));
+    let columns = vec![
+        ints(r().map(|(c, _)| c.customer.0)),
+        spread(r().map(|(c, _)| c.customer), ids, references),
+        ints(r().map(|(c, _)| c.fact)),
+        Arc::new(StringArray::from_iter_values(r().map(|(_, f)| &f.fact_ref))) as ArrayRef,
+        named(&|(_, f)| find(&f.kind))?,
+        named(&|(_, f)| f.product.as_deref().filter(|p| !p.is_empty()).and_then(find))?,
+        named(&|(c, _)| find(&c.rule))?,
+        shape.decimals(Kind::Amount, mantissas.collect())?,
+        named(&|(c, _)| find(c.amount.currency.code()))?,
+        instants(r().map(|(c, _)| Some(c.at.0))),
+        // A counted fact of the holdout is credited to no touch.
+        names.arms.column(r().map(|(c, _)| i32::from(c.seq.is_none() || labels.arm(c.customer) == super::totals::HOLDOUT)).collect())?,
+        names.steps.sparse_column(steps.iter().map(|s| s.map(|s| names.step(s)).transpose()).collect::<Result<_, _>>()?)?,
+        Arc::new(r().map(|(c, _)| c.seq.map(i64::from)).collect::<Int64Array>()),
+    ];
+    Ok(RecordBatch::try_new(shape.schema(), columns)?)
+}
