@@ -42,6 +42,63 @@ pub async fn references(store: &dyn Store, wanted: &[CustomerId]) -> Result<Vec<
     Ok(found)
 }
 
+/// A place among a campaign's touches, in (customer, seq) order.
+#[derive(Debug, Default)]
+pub struct TouchCursor {
+    after: Option<(CustomerId, u32)>,
+    ahead: VecDeque<Touch>,
+    drained: bool,
+}
+
+impl TouchCursor {
+    async fn scan(&mut self, store: &dyn Store, run: &CampaignRow) -> Result<Vec<Touch>, FinanceError> {
+        let touches = store.scan(run.id, self.after, PAGE).await?;
+        if let Some(last) = touches.last() {
+            self.after = Some((last.key.customer, last.key.seq));
+        }
+        Ok(touches)
+    }
+    /// Shows every touch of the next customers of the audience (sorted) with the customer's place among them.
+    /// `last`: no customers come after these. A touch of somebody else is a ledger that does not close.
+    pub async fn visit(
+        &mut self,
+        store: &dyn Store,
+        run: &CampaignRow,
+        ids: &[CustomerId],
+        last: bool,
+        seen: &mut (dyn FnMut(usize, &Touch) + Send),
+    ) -> Result<(), FinanceError> {
+        let stranger = |customer: CustomerId| {
+            FinanceError::Ledger(format!(
+                "campaign {:?} has touches of customer {customer}, who is not in its audience: the ledger does not close; run `touchline doctor`",
+                run.name
+            ))
+        };
+        let mut at = 0;
+        loop {
+            while let Some(touch) = self.ahead.front() {
+                let customer = touch.key.customer;
+                while ids.get(at).is_some_and(|id| *id < customer) {
+                    at += 1;
+                }
+                match ids.get(at) {
+                    Some(id) if *id == customer => seen(at, touch),
+                    Some(_) => return Err(stranger(customer)),
+                    None if last => return Err(stranger(customer)),
+                    None => return Ok(()),
+                }
+                self.ahead.pop_front();
+            }
+            if self.drained {
+                return Ok(());
+            }
+            let touches = self.scan(store, run).await?;
+            self.drained = touches.is_empty();
+            self.ahead.extend(touches);
+        }
+    }
+}
+
 /// A campaign's rows of one shape.
 pub struct LedgerRows<'a> {
     store: &'a dyn Store,
@@ -49,11 +106,9 @@ pub struct LedgerRows<'a> {
     run: CampaignRow,
     labels: Arc<Labels>,
     names: Arc<Names>,
-    after_touch: Option<(CustomerId, u32)>,
+    touches: TouchCursor,
     after_customer: CustomerId,
     after_credit: Option<(CustomerId, i64)>,
-    ahead: VecDeque<Touch>,
-    drained: bool,
     done: bool,
 }
 
@@ -68,11 +123,9 @@ impl<'a> LedgerRows<'a> {
             run: run.clone(),
             labels: Arc::new(labels.clone()),
             names: Arc::new(names),
-            after_touch: None,
+            touches: TouchCursor::default(),
             after_customer: CustomerId(i64::MIN),
             after_credit: None,
-            ahead: VecDeque::new(),
-            drained: false,
             done: false,
         })
     }
@@ -89,16 +142,8 @@ impl<'a> LedgerRows<'a> {
         }
     }
 
-    async fn scan(&mut self) -> Result<Vec<Touch>, FinanceError> {
-        let touches = self.store.scan(self.run.id, self.after_touch, PAGE).await?;
-        if let Some(last) = touches.last() {
-            self.after_touch = Some((last.key.customer, last.key.seq));
-        }
-        Ok(touches)
-    }
-
     async fn next_touches(&mut self) -> Result<Option<Work>, FinanceError> {
-        let touches = self.scan().await?;
+        let touches = self.touches.scan(self.store, &self.run).await?;
         if touches.is_empty() {
             return Ok(None);
         }
@@ -120,43 +165,18 @@ impl<'a> LedgerRows<'a> {
             self.after_customer = *last;
         }
         let mut results: Vec<Summary> = vec![Summary::default(); ids.len()];
-        let mut at = 0;
-        loop {
-            while let Some(touch) = self.ahead.front() {
-                let customer = touch.key.customer;
-                while ids.get(at).is_some_and(|id| *id < customer) {
-                    at += 1;
-                }
-                match (ids.get(at), results.get_mut(at)) {
-                    (Some(id), Some(summary)) if *id == customer => summary.add(touch),
-                    (Some(_), _) => return Err(self.stranger(customer)),
-                    _ => break,
-                }
-                self.ahead.pop_front();
+        let add = &mut |i: usize, touch: &Touch| {
+            if let Some(summary) = results.get_mut(i) {
+                summary.add(touch);
             }
-            if self.drained || !self.ahead.is_empty() {
-                break;
-            }
-            let touches = self.scan().await?;
-            self.drained = touches.is_empty();
-            self.ahead.extend(touches);
-        }
-        if self.done && let Some(left) = self.ahead.front() {
-            return Err(self.stranger(left.key.customer));
-        }
+        };
+        self.touches.visit(self.store, &self.run, &ids, self.done, add).await?;
         if ids.is_empty() {
             return Ok(None);
         }
         let references = references(self.store, &ids).await?;
         let (names, labels, shape, rowless) = (Arc::clone(&self.names), Arc::clone(&self.labels), self.shape, self.rowless());
         Ok(Some(Box::new(move || result_columns(&names, &labels, shape, rowless, &ids, &results, &references))))
-    }
-
-    fn stranger(&self, customer: CustomerId) -> FinanceError {
-        FinanceError::Ledger(format!(
-            "campaign {:?} has touches of customer {customer}, who is not in its audience: the ledger does not close; run `touchline doctor`",
-            self.run.name
-        ))
     }
 
     /// State and reason of customers without a row: still to come, or cancelled with the campaign that was closed before them.
@@ -208,7 +228,7 @@ impl<'a> LedgerRows<'a> {
 }
 
 /// The next page of credits that does not cut a (customer, fact) in two, sorted by rule and touch within it.
-async fn next_credits(
+pub(super) async fn next_credits(
     store: &dyn Store,
     run: &CampaignRow,
     after: &mut Option<(CustomerId, i64)>,
@@ -280,10 +300,10 @@ pub fn touch_columns(names: &Names, shape: Shape, touches: &[Touch], references:
         instants(t().map(|t| t.due_at.map(|at| at.0))),
         instants(t().map(|t| t.started_at.map(|at| at.0))),
         instants(t().map(|t| t.ended_at.map(|at| at.0))),
-        ints(t().map(|t| i64::from(t.connected_s))),
-        shape.decimals(Kind::Cost, t().map(|t| i128::from(t.cost_micros)).collect())?,
+        ints(t().map(|t| if is_attempt(t.state) { i64::from(t.connected_s) } else { 0 })),
+        shape.decimals(Kind::Cost, t().map(|t| if is_attempt(t.state) { i128::from(t.cost_micros) } else { 0 }).collect())?,
         names.currency.column(vec![0; touches.len()])?,
-        ints(t().map(|t| i64::from(t.parts))),
+        ints(t().map(|t| if is_attempt(t.state) { i64::from(t.parts) } else { 0 })),
         Arc::new(t().map(|t| t.provider_ref.as_deref().filter(|r| !r.is_empty())).collect::<StringArray>()),
     ];
     Ok(RecordBatch::try_new(shape.schema(), columns)?)
@@ -318,6 +338,9 @@ impl Summary {
     fn add(&mut self, touch: &Touch) {
         if is_attempt(touch.state) {
             self.attempts += 1;
+            self.connected_s += i64::from(touch.connected_s);
+            self.cost_micros += i128::from(touch.cost_micros);
+            self.parts += i64::from(touch.parts);
             if !self.steps.contains(&touch.step) {
                 self.steps.push(touch.step);
             }
@@ -325,9 +348,6 @@ impl Summary {
         let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
         self.first_started = earlier(self.first_started, touch.started_at.map(|t| t.0));
         self.last_ended = self.last_ended.max(touch.ended_at.map(|t| t.0));
-        self.connected_s += i64::from(touch.connected_s);
-        self.cost_micros += i128::from(touch.cost_micros);
-        self.parts += i64::from(touch.parts);
         let deciding = Deciding {
             state: touch.state,
             flags: touch.flags,

@@ -3,6 +3,7 @@
 //!
 //! Money is an integer in the ledger, a decimal string in CSV and JSONL, and Decimal128 in Parquet; never a float.
 pub mod attribute;
+mod compare;
 pub mod correction;
 pub mod export;
 pub mod labels;
@@ -18,7 +19,7 @@ mod writer_csv;
 mod writer_jsonl;
 mod writer_parquet;
 
-//ZZ pub use attribute::{AttributionReport, attribute};
+pub use attribute::{AttributionReport, attribute};
 //ZZ pub use correction::{CorrectionReport, correct};
 pub use export::{ExportReport, ExportRequest, export};
 //ZZ pub use mail::{MailConfig, MailTls, Mailed, mail};
