@@ -20,12 +20,12 @@ mod writer_jsonl;
 mod writer_parquet;
 
 pub use attribute::{AttributionReport, attribute};
-//ZZ pub use correction::{CorrectionReport, correct};
+pub use correction::{CorrectionReport, correct};
 pub use export::{ExportReport, ExportRequest, export};
-//ZZ pub use mail::{MailConfig, MailTls, Mailed, mail};
+pub use mail::{MailConfig, MailTls, Mailed, mail};
 pub use manifest::Manifest;
 pub use rows::What;
-//ZZ pub use verify::{Difference, VerifyReport, verify};
+pub use verify::{Difference, VerifyReport, verify};
 
 use crate::store::StoreError;
 use std::path::Path;
