@@ -50,6 +50,22 @@ impl State {
     pub fn is_closed(self) -> bool {
         !matches!(self, Self::Pending | Self::Scheduled | Self::Started | Self::Uncertain)
     }
+    /// Whether the sending of a touch in this state stands: it was made, or may have been made, and was not given back. Only
+    /// such touches count as attempts, cost money and use up caps; put-back (`Scheduled`) and `Refused` ones do not.
+    pub fn stands(self) -> bool {
+        matches!(self, Self::Started | Self::Uncertain | Self::Reached | Self::Missed)
+    }
+    /// Whether a recorded result may move a stored touch from this state to `to`: the one lattice guard that all stores share.
+    /// Upwards by rank from `Started` and `Uncertain`; `Started` back to `Scheduled` when it was not sent; `Missed` to `Reached`
+    /// by a late receipt. `Started` to `Started` (taken by the provider) is for the caller to judge: only where no
+    /// `provider_ref` is on record yet. Everything else stays as it is.
+    pub fn may_settle_as(self, to: Self) -> bool {
+        match (self, to) {
+            (Self::Started, Self::Started | Self::Scheduled | Self::Uncertain) | (Self::Missed, Self::Reached) => true,
+            (Self::Started | Self::Uncertain, Self::Missed | Self::Reached | Self::Refused) => self.rank() < to.rank(),
+            _ => false,
+        }
+    }
 }
 
 /// The customer was reached by an earlier or this touch of the campaign.

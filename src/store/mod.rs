@@ -1,6 +1,9 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod memory;
 pub mod records;
 
 use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
@@ -50,7 +53,9 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub trait CustomerBook: Send + Sync {
     /// Inserts or updates customers by `reference` in one transaction, together with the intake's progress mark.
     /// Later values win field by field; `None` leaves what is there; attributes are merged by name.
-    /// A `consents` entry in the batch is recorded with it. Returns how many were new and how many updated.
+    /// A `consents` entry in the batch is recorded with it. Returns how many were new and how many updated; a row that changes
+    /// nothing (its consents are on record too) is a duplicate; one without a reference is rejected by index.
+    /// New customers are numbered upwards from 1 in the order in which they come.
     async fn put_customers(&self, batch: &[CustomerInput], progress: Option<&IntakeProgress>) -> StoreResult<PutCount>;
     /// One customer by reference.
     async fn customer(&self, reference: &str) -> StoreResult<Option<CustomerRow>>;
@@ -70,10 +75,11 @@ pub trait ListBook: Send + Sync {
     /// Opens a list of a new name, or goes on with one that is still open. A frozen one of that name is a conflict.
     async fn open_list(&self, name: &str, at: Timestamp) -> StoreResult<ListId>;
     /// Adds members (sorted or not); returns how many were new to the list. With the intake's progress mark in the same transaction.
+    /// A frozen list is a conflict; an unknown customer is `NotFound`, and nothing of the batch is added.
     async fn add_members(&self, list: ListId, members: &[CustomerId], progress: Option<&IntakeProgress>) -> StoreResult<u64>;
-    /// Makes every customer in the book a member (for a list "of all"), returns how many.
+    /// Makes every customer in the book a member (for a list "of all"), returns how many were new to the list.
     async fn add_all_customers(&self, list: ListId) -> StoreResult<u64>;
-    /// Freezes: from now on count and checksum stand. The checksum is BLAKE3 over members' references in customer order, each followed by a newline.
+    /// Freezes: from now on count and checksum stand; freezing a frozen list changes nothing and returns it. The checksum is BLAKE3 over members' references in customer order, each followed by a newline.
     async fn freeze_list(&self, list: ListId, at: Timestamp) -> StoreResult<ListRow>;
     /// A list by name (the newest of that name).
     async fn list(&self, name: &str) -> StoreResult<ListRow>;
@@ -86,9 +92,11 @@ pub trait ListBook: Send + Sync {
 /// Consents and suppressions, with provenance; each change also writes the contactability change log.
 #[async_trait]
 pub trait ConsentList: Send + Sync {
-    /// Appends consent records; unknown customers are returned by index as rejected. The packed state beside the customer follows in the same transaction.
+    /// Appends consent records; unknown customers (and records of state `Unknown`) are returned by index as rejected; a record
+    /// equal to one on file is a duplicate. The packed state beside the customer follows in the same transaction: per channel and
+    /// purpose the record of the latest `at` rules, whenever it arrived; withdrawal wins a tie.
     async fn put_consents(&self, batch: &[(String, ConsentRecord)], progress: Option<&IntakeProgress>) -> StoreResult<PutCount>;
-    /// Appends suppressions likewise.
+    /// Appends suppressions likewise. One holds from its arrival (the store reads no clock) until `lapse_suppressions` lifts it.
     async fn put_suppressions(&self, batch: &[(String, SuppressionRecord)], progress: Option<&IntakeProgress>) -> StoreResult<PutCount>;
     /// Everything on record for one customer, oldest first.
     async fn consents(&self, customer: CustomerId) -> StoreResult<Vec<ConsentRecord>>;
@@ -96,7 +104,8 @@ pub trait ConsentList: Send + Sync {
     async fn suppressions(&self, customer: CustomerId) -> StoreResult<Vec<SuppressionRecord>>;
     /// What is packed beside the customer.
     async fn contactability(&self, customer: CustomerId) -> StoreResult<Contactability>;
-    /// Lifts suppressions whose `until` is not after `at`; returns how many customers changed.
+    /// Lifts suppressions whose `until` is not after `at`; returns how many customers changed. A channel stays suppressed while
+    /// another suppression holds on it, and the mark of a complaint is never lifted.
     async fn lapse_suppressions(&self, at: Timestamp) -> StoreResult<u64>;
 }
 
@@ -104,21 +113,25 @@ pub trait ConsentList: Send + Sync {
 #[async_trait]
 pub trait CampaignBook: Send + Sync {
     /// Inserts a new run (id given by the store: positive, or negative for a rehearsal) with the rules of its law.
-    /// `version` is the next of that name and mode.
+    /// `version` is the next of that name and mode. The audience must be frozen, else it is a conflict.
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow>;
     /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal.
     async fn campaign(&self, name: &str, rehearsal: Option<bool>) -> StoreResult<CampaignRow>;
     /// A run by number.
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
-    /// All runs, newest first.
+    /// All runs, newest first (by hand-in, then by order of creation).
     async fn campaigns(&self) -> StoreResult<Vec<CampaignRow>>;
-    /// Changes status, with who and why, into the campaign's history; refuses a change that the status does not allow.
+    /// Changes status, with who and why, into the campaign's history; a change that `Status::may_become` does not allow is a
+    /// conflict. The first `Running` sets `started_at`, a closed status `finished_at`, `Stopped` the `stop_reason` unless
+    /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow>;
-    /// What an operator wants of a campaign that another process may be running; that process polls it.
+    /// What an operator wants of a campaign that another process may be running; that process polls it. Who and why enter the
+    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict.
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()>;
     /// The campaign's history, oldest first.
     async fn history(&self, id: CampaignId) -> StoreResult<Vec<StatusChange>>;
-    /// Records a wave: when it was due, fired or skipped, and how many first touches it may still take.
+    /// Records a wave: when it was due, fired or skipped, and how many first touches it may still take. A wave of the same due
+    /// time is replaced.
     async fn record_wave(&self, id: CampaignId, wave: &WaveRow) -> StoreResult<()>;
     /// Waves of a campaign, oldest first.
     async fn waves(&self, id: CampaignId) -> StoreResult<Vec<WaveRow>>;
@@ -128,9 +141,11 @@ pub trait CampaignBook: Send + Sync {
     async fn tallies(&self, id: CampaignId) -> StoreResult<Tallies>;
     /// Recomputes the tallies from the rows, to compare with what is kept (`doctor`, `verify`).
     async fn recount(&self, id: CampaignId) -> StoreResult<Tallies>;
-    /// Customers per (state, number of attempts in all steps): for reports such as "reached by number of attempts".
+    /// Customers per (state, number of attempts in all steps): for reports such as "reached by number of attempts". The bins add
+    /// up to the audience (customers without a row are `Pending`, or `Cancelled` once called off, with 0 attempts), by state and
+    /// attempts ascending.
     async fn attempts_histogram(&self, id: CampaignId) -> StoreResult<Vec<AttemptsBin>>;
-    /// Removes a rehearsal and its touches. Refused for a real run.
+    /// Removes a rehearsal and its touches, receipts and credits; its number is not given again. Refused (conflict) for a real run.
     async fn purge_rehearsal(&self, id: CampaignId) -> StoreResult<()>;
     /// The number under which a route's name is kept (interned).
     async fn route_id(&self, name: &str) -> StoreResult<RouteId>;
@@ -147,12 +162,28 @@ pub trait TouchLedger: Send + Sync {
     /// reads whether a fact of `conversion_facts` exists since `conversion_since`; calls `decide` for each in order; writes
     /// the rows, the cursor (last consumed first-time candidate), the tallies, and the open batch of those `Started`.
     /// `decide` answering `None` ends the batch before that candidate, which stays as it was.
-    /// A due candidate whose stored head is no longer `Scheduled` is skipped.
+    /// A due candidate whose stored head is no longer that `Scheduled` touch is skipped; so is a first-time one at or before the
+    /// cursor, and any first-time one once the campaign has been called off. Skipped ones are consumed without being decided on.
+    /// `decide` is given the stored head. Its row must bear the candidate's key (`seq` 0 for a first-time one, else the head's),
+    /// be `Started` (with `started_at`, channel and route), `Scheduled` (with `due_at`), or closed before the start; anything
+    /// else is a conflict and nothing of the batch is written. Contacts are those in states that `State::stands`, `Uncertain`
+    /// ones included, less than `history_ms` before `at`; rows of the same batch count.
     async fn begin(&self, request: BeginRequest, decide: Decide<'_>) -> StoreResult<Begun>;
     /// Commits what came of touches, the next rows they lead to, tallies and closed batches, in one transaction.
     /// The lattice guards each: a stored state of equal or higher rank stays, and the settlement (with its next row) is skipped.
+    /// Precisely: `State::may_settle_as`, and `Started` to `Started` only when the settlement brings a `provider_ref` and none is
+    /// on record. A touch that is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
+    /// or `started_at` of a touch, and a `provider_ref` that it leaves out stays; but a put-back (`Scheduled`) or `Refused` touch
+    /// loses `started_at`, cost, parts and seconds, and a put-back one its `provider_ref`. Flags are only ever added; `Reached`
+    /// adds `EVER_REACHED`. `receipt_by` opens the wait of that touch, any other settlement of it ends the wait. A batch that
+    /// still has a touch without a result may be refused its closing, as a conflict.
+    /// `next` becomes the head: it takes the `seq` after the stored head and keeps `EVER_REACHED`; it is never `Started`.
+    /// A late correction (`Missed` to `Reached`) of a touch that is no longer the head: a later `Scheduled` head is cancelled
+    /// (`ReachedAfterAll`), any later head is marked `EVER_REACHED`, so that its customer counts as reached; the correction's own
+    /// `next` is written only when the head was so cancelled. A malformed row is a conflict and nothing of the call is written.
     async fn record(&self, fence: i64, settlements: &[Settled], closed: &[BatchId]) -> StoreResult<Recorded>;
-    /// Scheduled touches due at `at`, soonest first, of these steps, with their members.
+    /// Scheduled touches due at `at` (not after it), soonest first (then by customer), of these steps, with their members. No
+    /// step asked: none found.
     async fn due(&self, campaign: CampaignId, at: Timestamp, steps: &[StepNo], limit: usize, needs: Needs) -> StoreResult<Due>;
     /// When the next scheduled touch of these steps is due.
     async fn next_due(&self, campaign: CampaignId, steps: &[StepNo]) -> StoreResult<Option<Timestamp>>;
@@ -160,15 +191,18 @@ pub trait TouchLedger: Send + Sync {
     async fn touch(&self, key: TouchKey) -> StoreResult<Option<Touch>>;
     /// A customer's head in a campaign.
     async fn head(&self, campaign: CampaignId, customer: CustomerId) -> StoreResult<Option<Touch>>;
-    /// All touches of a customer, over all campaigns, oldest first.
+    /// All touches of a customer, over all campaigns (rehearsals too), oldest first: by `started_at`, else `ended_at`, else
+    /// `due_at`, then by campaign and `seq`.
     async fn timeline(&self, customer: CustomerId) -> StoreResult<Vec<Touch>>;
     /// Touches of a campaign after a key, in (customer, seq) order.
     async fn scan(&self, campaign: CampaignId, after: Option<(CustomerId, u32)>, limit: usize) -> StoreResult<Vec<Touch>>;
-    /// `Started` touches without any result, of batches that were opened under a fence below `fence`: what a crash left.
+    /// `Started` touches without any result, of batches that were opened under a fence below `fence`: what a crash left. Whole
+    /// batches, oldest first, until `limit` touches are reached, at least one; an open batch with no such touch left comes with
+    /// none, so that it can be closed. A touch that its provider has taken is no orphan: its receipt is awaited.
     async fn orphans(&self, fence: i64, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>>;
-    /// Touches by the provider's name for them.
+    /// Touches by the provider's name for them, in whatever state (a late receipt corrects), in key order.
     async fn awaiting(&self, route: RouteId, provider_refs: &[&str]) -> StoreResult<Vec<Touch>>;
-    /// Touches whose receipt deadline is not after `at`.
+    /// Touches whose receipt deadline is not after `at`, soonest first.
     async fn overdue(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Touch>>;
     /// The next receipt deadline.
     async fn next_deadline(&self) -> StoreResult<Option<Timestamp>>;
@@ -179,7 +213,9 @@ pub trait TouchLedger: Send + Sync {
     /// Raw receipts of one touch, oldest first.
     async fn receipts(&self, touch: TouchKey) -> StoreResult<Vec<ReceiptRow>>;
     /// Calls off every scheduled touch of the campaign, and counts what is pending as cancelled with the same reason (no rows
-    /// are written for those: a customer after the cursor of a closed campaign is cancelled for the campaign's reason).
+    /// are written for those: a customer after the cursor of a closed campaign is cancelled for the campaign's reason, kept as its
+    /// `stop_reason`). Returns what it changed. Called again it calls off what has been scheduled since; the first reason stays
+    /// for those without a row. Touches in flight stay and may still be recorded.
     async fn call_off(&self, fence: i64, campaign: CampaignId, reason: crate::domain::outcome::Reason, at: Timestamp) -> StoreResult<Tallies>;
 }
 
@@ -188,16 +224,20 @@ pub trait TouchLedger: Send + Sync {
 pub trait FactBook: Send + Sync {
     /// Inserts facts; a fact with the same `fact_ref` and content is a duplicate, with other content a conflict (rejected by index).
     async fn put_facts(&self, batch: &[FactInput], progress: Option<&IntakeProgress>) -> StoreResult<PutCount>;
-    /// Facts of a kind (and product) of these customers, in (customer, at, id) order.
+    /// Facts of a kind (and product) of the customers from the first to the last of these, both included, in (customer, at, id)
+    /// order.
     async fn facts(&self, customers: (CustomerId, CustomerId), kind: &str, product: Option<&str>) -> StoreResult<Vec<FactRow>>;
     /// Every fact of one customer, oldest first.
     async fn customer_facts(&self, customer: CustomerId) -> StoreResult<Vec<FactRow>>;
     /// Replaces the credits of a campaign's conversion rule in one transaction. A share of a fact that another real campaign already holds is
-    /// refused and returned; a rehearsal's credits bar nobody.
+    /// refused and returned (its fact's number, once); a rehearsal's credits bar nobody. Only rows with a `seq` are shares: those of
+    /// the holdout neither hold a fact nor are refused. A long replacement comes in pieces: `first` begins one, `last` makes it
+    /// visible; until then the old credits stand.
     async fn put_credits(&self, campaign: CampaignId, rule: &str, credits: &[CreditRow], last: bool, first: bool) -> StoreResult<Vec<i64>>;
-    /// Credits of a campaign after an id, by (customer, fact).
+    /// Credits of a campaign after a (customer, fact), in that order (then by rule and seq). Shares of one fact come together,
+    /// even beyond `limit`.
     async fn credits(&self, campaign: CampaignId, after: Option<(CustomerId, i64)>, limit: usize) -> StoreResult<Vec<CreditRow>>;
-    /// Which of these facts are already credited to another real campaign.
+    /// Which of these facts are already credited to another real campaign, in the order asked.
     async fn credited_elsewhere(&self, campaign: CampaignId, facts: &[i64]) -> StoreResult<Vec<i64>>;
 }
 
@@ -206,13 +246,13 @@ pub trait FactBook: Send + Sync {
 pub trait ExportBook: Send + Sync {
     /// The next export number (reserved at once; never reused).
     async fn next_export(&self) -> StoreResult<i64>;
-    /// Records a finished export.
+    /// Records a finished export. A number not reserved, or recorded before, is a conflict.
     async fn put_export(&self, export: &ExportRow) -> StoreResult<()>;
     /// The newest finished export (for the hash chain), or the one of a number.
     async fn export(&self, number: Option<i64>) -> StoreResult<Option<ExportRow>>;
     /// All finished exports of a campaign, oldest first.
     async fn exports(&self, campaign: CampaignId) -> StoreResult<Vec<ExportRow>>;
-    /// References of customers, by id range, in customer order (for exports).
+    /// References of the customers from `from` to `to`, both included, in customer order (for exports).
     async fn references(&self, from: CustomerId, to: CustomerId) -> StoreResult<Vec<(CustomerId, Box<str>)>>;
 }
 
@@ -222,7 +262,7 @@ pub trait LeaseTable: Send + Sync {
     /// Becomes the sender: takes the next fencing number. Fails with `Fenced` while another process holds the store, and with
     /// `Unusable` on a restored copy unless `accept_restored`.
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64>;
-    /// Gives it back in order (a clean stop).
+    /// Gives it back in order (a clean stop). A stale number is `Fenced`.
     async fn release(&self, fence: i64) -> StoreResult<()>;
 }
 

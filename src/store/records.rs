@@ -282,6 +282,19 @@ impl Before {
             reason: touch.reason,
         }
     }
+    /// As a weight for the tallies, with channel and route of the settled touch (which a settlement never changes).
+    pub fn weight(&self, touch: &Touch) -> crate::domain::tally::Weight {
+        crate::domain::tally::Weight {
+            state: self.state,
+            reason: self.reason,
+            flags: self.flags,
+            channel: touch.channel,
+            route: touch.route,
+            cost_micros: self.cost_micros,
+            parts: self.parts,
+            connected_s: self.connected_s,
+        }
+    }
 }
 
 /// What a record did.
@@ -327,6 +340,23 @@ coded!(
         Stopped = 5 "stopped",
     }
 );
+
+impl Status {
+    /// Whether a run in this status may change to `to`. Closed runs stay closed; a change to the same status is none.
+    pub fn may_become(self, to: Self) -> bool {
+        match self {
+            Self::Submitted => matches!(to, Self::Approved | Self::Stopped),
+            Self::Approved => matches!(to, Self::Running | Self::Paused | Self::Stopped),
+            Self::Running => matches!(to, Self::Paused | Self::Finished | Self::Stopped),
+            Self::Paused => matches!(to, Self::Running | Self::Finished | Self::Stopped),
+            Self::Finished | Self::Stopped => false,
+        }
+    }
+    /// Whether nothing more is begun in a run of this status.
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::Finished | Self::Stopped)
+    }
+}
 
 coded!(
     /// What an operator wants of a campaign.
