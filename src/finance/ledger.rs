@@ -20,11 +20,6 @@ pub const WINDOW: i64 = 50_000;
 /// Rows that have been read and are yet to be laid out.
 pub type Work = Box<dyn FnOnce() -> Result<RecordBatch, FinanceError> + Send>;
 
-/// Whether a touch in this state is an attempt that was made: started, and not given back. A refused one was not sent.
-pub fn is_attempt(state: State) -> bool {
-    matches!(state, State::Started | State::Reached | State::Missed | State::Uncertain)
-}
-
 /// References of customers (sorted, distinct), in the same order.
 pub async fn references(store: &dyn Store, wanted: &[CustomerId]) -> Result<Vec<Box<str>>, FinanceError> {
     let mut found = Vec::with_capacity(wanted.len());
@@ -182,7 +177,7 @@ impl<'a> LedgerRows<'a> {
     /// State and reason of customers without a row: still to come, or cancelled with the campaign that was closed before them.
     fn rowless(&self) -> (State, Reason) {
         match (self.run.status, self.run.stop_reason) {
-            (Status::Stopped | Status::Finished, Some(reason)) => (State::Cancelled, reason),
+            (_, Some(reason)) => (State::Cancelled, reason),
             (Status::Stopped, None) => (State::Cancelled, Reason::Stopped),
             _ => (State::Pending, Reason::None),
         }
@@ -300,10 +295,10 @@ pub fn touch_columns(names: &Names, shape: Shape, touches: &[Touch], references:
         instants(t().map(|t| t.due_at.map(|at| at.0))),
         instants(t().map(|t| t.started_at.map(|at| at.0))),
         instants(t().map(|t| t.ended_at.map(|at| at.0))),
-        ints(t().map(|t| if is_attempt(t.state) { i64::from(t.connected_s) } else { 0 })),
-        shape.decimals(Kind::Cost, t().map(|t| if is_attempt(t.state) { i128::from(t.cost_micros) } else { 0 }).collect())?,
+        ints(t().map(|t| if t.state.stands() { i64::from(t.connected_s) } else { 0 })),
+        shape.decimals(Kind::Cost, t().map(|t| if t.state.stands() { i128::from(t.cost_micros) } else { 0 }).collect())?,
         names.currency.column(vec![0; touches.len()])?,
-        ints(t().map(|t| if is_attempt(t.state) { i64::from(t.parts) } else { 0 })),
+        ints(t().map(|t| if t.state.stands() { i64::from(t.parts) } else { 0 })),
         Arc::new(t().map(|t| t.provider_ref.as_deref().filter(|r| !r.is_empty())).collect::<StringArray>()),
     ];
     Ok(RecordBatch::try_new(shape.schema(), columns)?)
@@ -336,7 +331,7 @@ struct Deciding {
 
 impl Summary {
     fn add(&mut self, touch: &Touch) {
-        if is_attempt(touch.state) {
+        if touch.state.stands() {
             self.attempts += 1;
             self.connected_s += i64::from(touch.connected_s);
             self.cost_micros += i128::from(touch.cost_micros);

@@ -324,7 +324,14 @@ impl Judge<'_> {
             What::Touches | What::Results if new.is_none() => return Ok(false),
             What::Touches | What::Results => {}
         }
-        if self.manifest.moved_while_reading || new.as_ref().is_some_and(|row| has_instant_after(self.manifest.what, row, as_of)) {
+        // What was open in a running campaign may move on, and what is open may have come since, without leaving an instant
+        // behind (a deferral, the calling off of who has no row yet).
+        let open = |row: &Row| state_of(self.manifest.what, row).is_some_and(|s| !s.is_closed());
+        let was_open = old.as_ref().or(new.as_ref()).is_some_and(open);
+        if self.manifest.moved_while_reading
+            || was_open && !self.manifest.status.is_closed()
+            || new.as_ref().is_some_and(|row| has_instant_after(self.manifest.what, row, as_of))
+        {
             return Ok(true);
         }
         let customer = CustomerId(key.customer);
@@ -334,14 +341,17 @@ impl Judge<'_> {
             return Ok(moved);
         }
         let own = self.store.timeline(customer).await?.into_iter().filter(|t| t.key.campaign == self.run.id);
-        let mut moved = own.flat_map(|t| [t.started_at, t.ended_at]).flatten().any(|at| at > as_of);
-        if self.manifest.what == What::Results {
-            // A customer without a row is closed by the campaign's end.
-            let pending = matches!(old.as_ref().and_then(|row| row.get(2)), Some(Cell::Text(state)) if **state == *State::Pending.name());
-            moved |= pending && self.run.finished_at.is_some_and(|at| at > as_of);
-        }
+        let moved = own.flat_map(|t| [t.started_at, t.ended_at]).flatten().any(|at| at > as_of);
         self.last = Some((customer, moved));
         Ok(moved)
+    }
+}
+
+fn state_of(what: What, row: &Row) -> Option<State> {
+    let place = Shape { what, correction: false, amount_digits: 0 }.columns().iter().position(|c| c.name == "state")?;
+    match row.get(place) {
+        Some(Cell::Text(name)) => State::from_name(name),
+        _ => None,
     }
 }
 
