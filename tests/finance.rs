@@ -1,4 +1,5 @@
 //! Exports, verification, corrections and attribution over the store in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #[path = "support/finance.rs"]
 mod support;
 
@@ -121,7 +122,8 @@ async fn exports_are_chained_and_never_rewritten() {
     let error = export(&bank.store, request.clone()).await.unwrap_err();
     assert!(error.to_string().contains("never rewritten"), "{error}");
     // Nothing is left of the attempt.
-    let hidden: Vec<_> = std::fs::read_dir(out.path()).unwrap().filter_map(|e| e.ok()).filter(|e| e.file_name().to_string_lossy().starts_with(".making")).collect();
+    let hidden: Vec<_> =
+        std::fs::read_dir(out.path()).unwrap().filter_map(|e| e.ok()).filter(|e| e.file_name().to_string_lossy().starts_with(".making")).collect();
     assert!(hidden.is_empty(), "{hidden:?}");
     // Another file than the approved one.
     let other = support::campaign("winter", 0, Credit::LastReached);
@@ -283,7 +285,9 @@ fn apply(old: &[BTreeMap<String, String>], correction: &[BTreeMap<String, String
     rows
 }
 
-fn sum(a: &Totals, b: &Totals) -> (BTreeMap<String, i64>, [i64; 3], BTreeMap<String, Vec<rust_decimal::Decimal>>) {
+type Sums = (BTreeMap<String, i64>, [i64; 3], BTreeMap<String, Vec<rust_decimal::Decimal>>);
+
+fn sum(a: &Totals, b: &Totals) -> Sums {
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     let mut sums: BTreeMap<String, Vec<rust_decimal::Decimal>> = BTreeMap::new();
     for totals in [a, b] {
@@ -382,7 +386,10 @@ async fn old_plus_correction_is_new(case: Case) {
         let totals = &report.manifest.totals;
         assert_eq!(totals.attempts, tallies.of(Tally::AttemptsByChannel).map(|(_, n)| n).sum::<i64>());
         assert_eq!((totals.connected_s, totals.parts), (tallies.get(Tally::ConnectedSeconds, 0), tallies.get(Tally::Parts, 0)));
-        let cost = totals.sums.get("CNY").map_or(0, |s| (s.cost.parse::<rust_decimal::Decimal>().unwrap() * rust_decimal::Decimal::from(1_000_000)).try_into().unwrap());
+        let cost = totals
+            .sums
+            .get("CNY")
+            .map_or(0, |s| (s.cost.parse::<rust_decimal::Decimal>().unwrap() * rust_decimal::Decimal::from(1_000_000)).try_into().unwrap());
         assert_eq!(cost, tallies.get(Tally::CostMicros, 0));
     }
     for report in &old {
@@ -428,10 +435,61 @@ async fn old_plus_correction_is_new(case: Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn old_plus_correction_is_new_whatever_happened(case in cases()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(old_plus_correction_is_new(case));
+    }
+}
+
+/// The encoder alone, from arrays: pages of touches into Parquet. Prints its rate; meant for an optimised build:
+/// `cargo test --release --test finance -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn parquet_of_touches_from_arrays_at_speed() {
+    use touchline::domain::channel::Channel;
+    use touchline::domain::ids::{RuleNo, TouchKey};
+    use touchline::domain::touch::Touch;
+    use touchline::finance::columns::touch_columns;
+    use touchline::finance::labels::{Labels, Names};
+    use touchline::finance::rows::Shape;
+    use touchline::finance::writer::Encoder;
+    let bank = Bank::open(1, campaign("autumn", 0, Credit::LastReached)).await;
+    let labels = Labels::from(&bank.campaign);
+    let names = std::sync::Arc::new(Names::load(&bank.store, &bank.row().await, &labels).await.unwrap());
+    let shape = Shape { what: What::Touches, correction: false, amount_digits: 2 };
+    let pages: Vec<(Vec<Touch>, Vec<Box<str>>)> = (0..50_i64)
+        .map(|page| {
+            let ids: Vec<i64> = (0..20_000).map(|n| page * 20_000 + n).collect();
+            let touch = |id: &i64| Touch {
+                channel: Some(Channel::Call),
+                route: Some(bank.route),
+                rule: RuleNo((id % 3) as u16),
+                state: if id % 3 == 0 { State::Reached } else { State::Missed },
+                reason: if id % 3 == 0 { Reason::Answered } else { Reason::NoAnswer },
+                attempt: 1,
+                started_at: Some(T0.plus(id * 5)),
+                ended_at: Some(T0.plus(id * 5 + (id * 7_919) % 60_000)),
+                connected_s: ((id * 7_919) % 300) as u32,
+                cost_micros: 45_000 * (1 + id % 4),
+                parts: 1,
+                ..blank(TouchKey { customer: CustomerId(*id), campaign: bank.run, seq: 0 })
+            };
+            (ids.iter().map(touch).collect(), ids.iter().map(|id| format!("{id:08}").into()).collect())
+        })
+        .collect();
+    let rows: usize = pages.iter().map(|(p, _)| p.len()).sum();
+    for format in FORMATS {
+        let dir = tempfile::tempdir().unwrap();
+        let started = touchline::clock::monotonic();
+        let encoder = Encoder::start(format, shape, dir.path().join("touches"));
+        for (touches, references) in pages.clone() {
+            let names = std::sync::Arc::clone(&names);
+            assert!(encoder.give(Box::new(move || touch_columns(&names, shape, &touches, &references))).await);
+        }
+        let (mark, _) = encoder.finish().await.unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{}: {rows} rows in {seconds:.2} s = {:.0} rows/s, {} bytes", format.name(), rows as f64 / seconds, mark.bytes);
     }
 }

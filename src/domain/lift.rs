@@ -172,7 +172,9 @@ mod tests {
     /// Published table of the two-sided 5 % points (NIST/SEMATECH e-Handbook 1.3.6.7.2 gives three decimals; more from R's `qt`).
     #[test]
     fn quantiles_of_students_t_are_those_of_the_tables() {
-        for (df, t) in [(1.0, 12.706_204_7), (2.0, 4.302_652_73), (3.0, 3.182_446_31), (5.0, 2.570_581_84), (10.0, 2.228_138_85), (30.0, 2.042_272_46)] {
+        for (df, t) in
+            [(1.0, 12.706_204_7), (2.0, 4.302_652_73), (3.0, 3.182_446_31), (5.0, 2.570_581_84), (10.0, 2.228_138_85), (30.0, 2.042_272_46)]
+        {
             assert!((t_quantile_975(df) - t).abs() < 1e-7, "df {df}: {}", t_quantile_975(df));
         }
         assert!((t_quantile_975(1e7) - Z_975).abs() < 1e-6);

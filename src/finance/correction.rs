@@ -41,13 +41,17 @@ pub async fn correct(store: &dyn Store, number: i64, out: &Path, as_of: Timestam
     let folder = out.join(folder_name(corrects));
     let (manifest, _) = Manifest::read(&folder)?;
     let (base, corrections) = family(store, &folder, &manifest, i64::MAX).await?.map_err(|missing| {
-        FinanceError::Refused(format!("export {missing:06} is needed to correct {corrects:06}, but its folder is not in {}: put it there", out.display()))
+        FinanceError::Refused(format!(
+            "export {missing:06} is needed to correct {corrects:06}, but its folder is not in {}: put it there",
+            out.display()
+        ))
     })?;
     let run = store.campaign_by_id(CampaignId(manifest.run)).await?;
     let before = store.tallies(run.id).await?;
     let standing = Standing::open((&base.0, &base.1), &corrections)?;
     let rows = LedgerRows::open(store, &run, &manifest.labels, manifest.what).await?;
-    let amount_digits = corrections.iter().map(|(_, m)| m.amount_digits).chain([manifest.amount_digits, rows.shape().amount_digits]).max().unwrap_or(2);
+    let amount_digits =
+        corrections.iter().map(|(_, m)| m.amount_digits).chain([manifest.amount_digits, rows.shape().amount_digits]).max().unwrap_or(2);
     let shape = Shape { what: manifest.what, correction: true, amount_digits };
     let mut differences = Differences::open(standing, LedgerCursor::new(rows)).await?;
     let mut report = CorrectionReport { corrects, reversals: 0, new_rows: 0, export: None };

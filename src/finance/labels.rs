@@ -50,15 +50,10 @@ pub struct ConversionLabel {
 
 impl From<&Campaign> for Labels {
     fn from(campaign: &Campaign) -> Self {
-        let step = |s: &crate::domain::campaign::Step| StepLabel {
-            name: s.name.clone(),
-            variants: s.content.iter().map(|v| v.name.clone()).collect(),
-        };
-        let conversion = |c: &crate::domain::campaign::ConversionRule| ConversionLabel {
-            name: c.name.clone(),
-            fact: c.fact.clone(),
-            product: c.product.clone(),
-        };
+        let step =
+            |s: &crate::domain::campaign::Step| StepLabel { name: s.name.clone(), variants: s.content.iter().map(|v| v.name.clone()).collect() };
+        let conversion =
+            |c: &crate::domain::campaign::ConversionRule| ConversionLabel { name: c.name.clone(), fact: c.fact.clone(), product: c.product.clone() };
         Self {
             campaign: campaign.name.clone(),
             holdout_ppm: campaign.audience.holdout_ppm,

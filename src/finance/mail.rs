@@ -93,11 +93,16 @@ pub async fn mail(config: &MailConfig, to: &str, report: &ExportReport, at: Time
     // Addresses are people's: an error says which setting is wrong, not what stands there.
     let from: Address = config.from.parse().map_err(|_| fault("mail.from: expected an address such as touchline@bank.example"))?;
     let recipients: Mailboxes = to.parse().map_err(|_| fault("finance.mail: expected an address such as finance@bank.example"))?;
-    let message_id = format!("<touchline-export-{}-{}@{}>", folder_name(manifest.number), report.manifest_sha256.get(..16).unwrap_or_default(), from.domain());
+    let message_id =
+        format!("<touchline-export-{}-{}@{}>", folder_name(manifest.number), report.manifest_sha256.get(..16).unwrap_or_default(), from.domain());
     let fits = manifest.files.iter().map(|f| f.bytes).sum::<u64>() <= config.attach_limit_bytes;
     let mut mailed = Mailed { message_id: message_id.clone(), attached: vec![FILE.to_owned()], left_out: Vec::new() };
     let names = manifest.files.iter().map(|f| f.name.clone());
-    if fits { mailed.attached.extend(names) } else { mailed.left_out.extend(names) }
+    if fits {
+        mailed.attached.extend(names)
+    } else {
+        mailed.left_out.extend(names)
+    }
 
     let mut parts = MultiPart::mixed().singlepart(SinglePart::plain(body(manifest, &report.manifest_sha256, &mailed)));
     for name in &mailed.attached {
@@ -164,13 +169,20 @@ fn explain(config: &MailConfig, to: &str, error: &lettre::transport::smtp::Error
     {
         said = format!("{said}: {source}");
     }
-    let said = std::iter::once(config.from.as_str()).chain(to.split([',', ' ', '<', '>'])).filter(|a| a.contains('@')).fold(said, |text, address| text.replace(address, "(address)"));
+    let said = std::iter::once(config.from.as_str())
+        .chain(to.split([',', ' ', '<', '>']))
+        .filter(|a| a.contains('@'))
+        .fold(said, |text, address| text.replace(address, "(address)"));
+    let said = said.replace("Connection error: Connection error: ", "Connection error: ");
     let port = config.port.map_or_else(|| "its usual port".to_owned(), |p| format!("port {p}"));
     let advice = match () {
         () if error.is_permanent() => "the server refused it for good: check mail.from, finance.mail and the login",
         () if error.is_transient() => "the server asks to try later: send it again with the same export",
         () if error.is_timeout() => "the server did not answer in time: check mail.host and mail.timeout_s",
-        () if error.is_tls() => "check mail.tls, mail.ca_file and that mail.host is the name in the server's certificate",
+        // A failed handshake comes as a broken connection.
+        () if error.is_tls() || said.contains("certificate") => {
+            "check mail.tls, mail.ca_file and that mail.host is the name in the server's certificate"
+        }
         () => "check mail.host, mail.port and mail.tls",
     };
     fault(format!("the mail was not sent by {} on {port}: {said}. The export itself stands; {advice}", config.host))
@@ -179,7 +191,13 @@ fn explain(config: &MailConfig, to: &str, error: &lettre::transport::smtp::Error
 fn subject(manifest: &Manifest) -> String {
     let kind = if manifest.rehearsal { "[REHEARSAL] " } else { "" };
     let what = if manifest.corrects.is_some() { "correction of " } else { "" };
-    format!("{kind}Touchline export {}: {what}{} of {} version {}", folder_name(manifest.number), manifest.what.name(), manifest.campaign, manifest.version)
+    format!(
+        "{kind}Touchline export {}: {what}{} of {} version {}",
+        folder_name(manifest.number),
+        manifest.what.name(),
+        manifest.campaign,
+        manifest.version
+    )
 }
 
 fn body(manifest: &Manifest, sha256: &str, mailed: &Mailed) -> String {

@@ -3,6 +3,7 @@
 //!
 //! Money is an integer in the ledger, a decimal string in CSV and JSONL, and Decimal128 in Parquet; never a float.
 pub mod attribute;
+pub mod columns;
 mod compare;
 pub mod correction;
 pub mod export;

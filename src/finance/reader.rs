@@ -129,7 +129,9 @@ fn cell(column: &Column, text: &str) -> Result<Cell, String> {
         _ if text.is_empty() && column.nullable => Cell::Null,
         Kind::Name | Kind::Text => Cell::Text(text.into()),
         Kind::Int => Cell::Int(text.parse().map_err(|_| fault("an integer"))?),
-        Kind::Instant => Cell::Instant(chrono::DateTime::parse_from_rfc3339(text).map_err(|_| fault("an instant as in RFC 3339"))?.timestamp_millis()),
+        Kind::Instant => {
+            Cell::Instant(chrono::DateTime::parse_from_rfc3339(text).map_err(|_| fault("an instant as in RFC 3339"))?.timestamp_millis())
+        }
         Kind::Cost | Kind::Amount => Cell::Micros(micros(text).ok_or_else(|| fault("a decimal with at most six places"))?),
     })
 }
@@ -139,4 +141,3 @@ fn micros(text: &str) -> Option<i128> {
     let scale = decimal.scale();
     (scale <= 6).then(|| decimal.mantissa() * 10_i128.pow(6 - scale))
 }
-

@@ -83,8 +83,7 @@ impl Adder {
         let find = |name: &str| self.shape.columns().iter().position(|c| c.name == name).and_then(|i| views.get(i));
         let [change, state, attempts, connected, cost, amount, currency, parts, arm] =
             ["change", "state", "attempts", "connected_s", "cost", "amount", "currency", "parts", "arm"].map(find);
-        let attempt_states: Vec<&str> =
-            crate::domain::touch::State::ALL.iter().filter(|s| s.stands()).map(|s| s.name()).collect();
+        let attempt_states: Vec<&str> = crate::domain::touch::State::ALL.iter().filter(|s| s.stands()).map(|s| s.name()).collect();
         let touches = self.shape.what == What::Touches;
         for row in 0..batch.num_rows() {
             let sign = if change.is_some_and(|c| c.text(row) == REVERSAL) { -1 } else { 1 };

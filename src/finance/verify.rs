@@ -167,7 +167,9 @@ fn compare_totals(report: &mut VerifyReport, file: &str, expected: &Totals, foun
     for currency in currencies {
         let of = |t: &Totals| t.sums.get(currency).cloned().unwrap_or_default();
         let (e, f) = (of(expected), of(found));
-        for (what, e, f) in [("cost", e.cost, f.cost), ("amount", e.amount, f.amount), ("credited", e.credited, f.credited), ("holdout", e.holdout, f.holdout)] {
+        for (what, e, f) in
+            [("cost", e.cost, f.cost), ("amount", e.amount, f.amount), ("credited", e.credited, f.credited), ("holdout", e.holdout, f.holdout)]
+        {
             report.compare(file, &format!("sum of {what} in {currency}"), e, f);
         }
     }
@@ -194,7 +196,9 @@ fn check_chain(report: &mut VerifyReport, folder: &Path, manifest: &Manifest) ->
         return Ok(());
     }
     match Manifest::read(&before) {
-        Ok((_, sha256)) => report.compare(FILE, &format!("sha256 of the manifest of export {:06}", previous.number), previous.manifest_sha256.clone(), sha256),
+        Ok((_, sha256)) => {
+            report.compare(FILE, &format!("sha256 of the manifest of export {:06}", previous.number), previous.manifest_sha256.clone(), sha256)
+        }
         Err(error) => report.fault(FILE, format!("manifest of export {:06}", previous.number), "a manifest", error),
     }
     Ok(())
@@ -203,7 +207,9 @@ fn check_chain(report: &mut VerifyReport, folder: &Path, manifest: &Manifest) ->
 async fn check_book(report: &mut VerifyReport, store: &dyn Store, manifest: &Manifest, sha256: &str) -> Result<(), FinanceError> {
     const BOOK: &str = "export book";
     match store.export(Some(manifest.number)).await? {
-        None => report.fault(BOOK, format!("export {:06}", manifest.number), "to be recorded (the export was finished, in this store)", "not recorded"),
+        None => {
+            report.fault(BOOK, format!("export {:06}", manifest.number), "to be recorded (the export was finished, in this store)", "not recorded")
+        }
         Some(row) => {
             report.compare(FILE, "sha256 as the export book has it", row.manifest_hash, sha256.to_owned());
             report.compare(BOOK, "rows", manifest.totals.rows, row.rows);
@@ -226,7 +232,9 @@ pub(super) async fn family(
 ) -> Result<Result<((PathBuf, Manifest), Vec<(PathBuf, Manifest)>), i64>, FinanceError> {
     let base_number = manifest.corrects.unwrap_or(manifest.number);
     let mut wanted = vec![base_number];
-    wanted.extend(store.exports(CampaignId(manifest.run)).await?.into_iter().filter(|e| e.corrects == Some(base_number) && e.number <= up_to).map(|e| e.number));
+    wanted.extend(
+        store.exports(CampaignId(manifest.run)).await?.into_iter().filter(|e| e.corrects == Some(base_number) && e.number <= up_to).map(|e| e.number),
+    );
     let mut found = Vec::new();
     for number in wanted {
         let at = if number == manifest.number { folder.to_owned() } else { beside(folder, number) };

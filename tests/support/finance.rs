@@ -92,10 +92,19 @@ pub fn campaign(name: &str, holdout_ppm: u32, credit: Credit) -> Campaign {
         },
         policy: vec!["wide-open".into()],
         limits: Limits::default(),
-        steps: vec![step("call", None, Channel::Call, vec![]), step("follow-up", Some(StepNo(0)), Channel::Sms, vec![variant("warm"), variant("brief")])],
+        steps: vec![
+            step("call", None, Channel::Call, vec![]),
+            step("follow-up", Some(StepNo(0)), Channel::Sms, vec![variant("warm"), variant("brief")]),
+        ],
         stop_on: StopOn::default(),
         conversions: vec![
-            ConversionRule { name: "deposit".into(), fact: "aum_daily_average".into(), product: Some("term-deposit".into()), window_ms: 10 * DAY, credit },
+            ConversionRule {
+                name: "deposit".into(),
+                fact: "aum_daily_average".into(),
+                product: Some("term-deposit".into()),
+                window_ms: 10 * DAY,
+                credit,
+            },
             ConversionRule { name: "any-aum".into(), fact: "aum_daily_average".into(), product: None, window_ms: 10 * DAY, credit },
         ],
         finance: None,
@@ -111,8 +120,7 @@ pub fn rule(preset: &str, name: &str) -> Rule {
 impl Bank {
     pub async fn open(customers: usize, campaign: Campaign) -> Self {
         let store = MemoryStore::new();
-        let inputs: Vec<CustomerInput> =
-            (1..=customers).map(|n| CustomerInput { reference: reference(n), ..CustomerInput::default() }).collect();
+        let inputs: Vec<CustomerInput> = (1..=customers).map(|n| CustomerInput { reference: reference(n), ..CustomerInput::default() }).collect();
         store.put_customers(&inputs, None).await.unwrap();
         let list = store.open_list("everybody", T0).await.unwrap();
         store.add_all_customers(list).await.unwrap();
@@ -185,7 +193,8 @@ impl Bank {
                 Act::Doubt => (State::Uncertain, Reason::TimedOut, 0),
                 _ => continue,
             };
-            let after = Touch { state, reason, connected_s: seconds, ended_at: Some(at.plus(MINUTE)), provider_ref: Some("=p-1".into()), ..touch.clone() };
+            let after =
+                Touch { state, reason, connected_s: seconds, ended_at: Some(at.plus(MINUTE)), provider_ref: Some("=p-1".into()), ..touch.clone() };
             let next = (act == Act::Miss).then(|| Touch {
                 state: State::Scheduled,
                 reason: Reason::Retry,
