@@ -259,6 +259,50 @@ async fn facts_are_credited_once_over_all_campaigns_and_the_holdout_never() {
     assert!(report.no_lift.iter().any(|l| l.reason.contains("holdout")), "{report:#?}");
 }
 
+/// More customers than any page holds: cursors, page ends and staged credits.
+#[tokio::test]
+async fn audiences_of_several_pages() {
+    const N: usize = 41_003;
+    let mut bank = Bank::open(N, campaign("large", 100_000, Credit::LastReached)).await;
+    let script = |c: CustomerId, seq: u32| if c.0 % 4 == 0 && seq == 0 { Act::Miss } else { Act::Reach(7) };
+    bank.play(N - 3, &script).await;
+    bank.play(0, &script).await;
+    let out = tempfile::tempdir().unwrap();
+    // At first two facts only, far apart: their touches are looked up one by one.
+    bank.facts(&[(5, "A", "fund", 250, "CNY", T0.plus(DAY)), (N - 4, "B", "fund", 250, "CNY", T0.plus(DAY))]).await;
+    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    let few = make(&bank, out.path(), What::Conversions, ExportFormat::Csv).await;
+    assert_intact(&bank, &few.folder).await;
+    for row in csv_rows(&few.folder.join("conversions.csv")) {
+        let step = if row["arm"] == "holdout" {
+            ""
+        } else if row["seq"] == "1" {
+            "follow-up"
+        } else {
+            "call"
+        };
+        assert_eq!(row["step"], step, "{row:?}");
+    }
+    // Then of every seventh customer too.
+    let facts: Vec<(usize, String)> = (1..=N - 3).filter(|n| n % 7 == 0).map(|n| (n, format!("F{n}"))).collect();
+    bank.facts(&facts.iter().map(|(n, f)| (*n, f.as_str(), "fund", 250, "CNY", T0.plus(DAY))).collect::<Vec<_>>()).await;
+    let report = attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    let line = report.conversions.iter().find(|c| c.name == "any-aum").unwrap();
+    let held = report.holdout.iter().find(|c| c.name == "any-aum").unwrap();
+    assert_eq!((line.facts + held.facts) as usize, facts.len() + 2);
+    bank.round += 1;
+    for what in What::ALL {
+        let made = make(&bank, out.path(), what, ExportFormat::Parquet).await;
+        assert_intact(&bank, &made.folder).await;
+        let totals = made.manifest.totals;
+        match what {
+            What::Results => assert_eq!((totals.rows, totals.counts["pending"]), (N as i64, 3)),
+            What::Touches => assert!(totals.rows > N as i64 && totals.counts["held_out"] > 3_500, "{totals:?}"),
+            What::Conversions => assert_eq!(totals.sums["CNY"].credited, line.amount),
+        }
+    }
+}
+
 /// What is exported plus its correction, by the columns of the CSV files alone.
 fn apply(old: &[BTreeMap<String, String>], correction: &[BTreeMap<String, String>]) -> BTreeMap<BTreeMap<String, String>, i64> {
     let mut rows: BTreeMap<BTreeMap<String, String>, i64> = BTreeMap::new();
@@ -470,8 +514,8 @@ async fn parquet_of_touches_from_arrays_at_speed() {
                 reason: if id % 3 == 0 { Reason::Answered } else { Reason::NoAnswer },
                 attempt: 1,
                 started_at: Some(T0.plus(id * 5)),
-                ended_at: Some(T0.plus(id * 5 + (id * 7_919) % 60_000)),
-                connected_s: ((id * 7_919) % 300) as u32,
+                ended_at: Some(T0.plus(id * 5 + ((id * 2_654_435_761) >> 9) % 60_000)),
+                connected_s: (((id * 2_654_435_761) >> 11) % 300) as u32,
                 cost_micros: 45_000 * (1 + id % 4),
                 parts: 1,
                 ..blank(TouchKey { customer: CustomerId(*id), campaign: bank.run, seq: 0 })

@@ -4,7 +4,7 @@ use super::FinanceError;
 use super::columns::{Summary, conversion_columns, result_columns, touch_columns};
 use super::labels::{Labels, Names};
 use super::rows::{Shape, What};
-use crate::domain::ids::{CustomerId, StepNo};
+use crate::domain::ids::{CustomerId, StepNo, TouchKey};
 use crate::domain::money::Currency;
 use crate::domain::outcome::Reason;
 use crate::domain::touch::{State, Touch};
@@ -17,6 +17,10 @@ use std::sync::Arc;
 pub const PAGE: usize = 20_000;
 /// Customer numbers asked of the store at once: bounds memory when an audience is thinly spread over a large book.
 pub const WINDOW: i64 = 50_000;
+
+/// Customers per credited touch beyond which touches are looked up one by one rather than scanned: a look-up costs about as much
+/// as scanning past so many rows.
+const SPARSE: i64 = 50;
 
 /// Rows that have been read and are yet to be laid out.
 pub type Work = Box<dyn FnOnce() -> Result<RecordBatch, FinanceError> + Send>;
@@ -192,21 +196,35 @@ impl<'a> LedgerRows<'a> {
         ids.dedup();
         let references = references(self.store, &ids).await?;
         let facts = self.facts_of(&credits, &ids).await?;
-        let mut steps = Vec::with_capacity(credits.len());
-        for credit in &credits {
-            steps.push(self.step_of(credit).await?);
-        }
+        let steps = self.steps_of(&credits).await?;
         let (names, labels, shape) = (Arc::clone(&self.names), Arc::clone(&self.labels), self.shape);
         Ok(Some(Box::new(move || conversion_columns(&names, &labels, shape, &credits, &steps, &ids, &references, &facts))))
     }
 
-    async fn step_of(&self, credit: &CreditRow) -> Result<Option<StepNo>, FinanceError> {
-        let Some(seq) = credit.seq else { return Ok(None) };
-        let key = crate::domain::ids::TouchKey { customer: credit.customer, campaign: credit.campaign, seq };
-        let touch = self.store.touch(key).await?;
-        touch
-            .map(|t| Some(t.step))
-            .ok_or_else(|| FinanceError::Ledger(format!("a credit names touch {key}, which is not in the ledger: attribute again")))
+    /// The steps of the credited touches.
+    async fn steps_of(&self, credits: &[CreditRow]) -> Result<Vec<Option<StepNo>>, FinanceError> {
+        let key = |c: &CreditRow| c.seq.map(|seq| TouchKey { customer: c.customer, campaign: self.run.id, seq });
+        let wanted: BTreeSet<TouchKey> = credits.iter().filter_map(key).collect();
+        let mut found: HashMap<TouchKey, StepNo> = HashMap::with_capacity(wanted.len());
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(vec![None; credits.len()]) };
+        let span = last.customer.0.saturating_sub(first.customer.0);
+        if span / i64::try_from(wanted.len()).unwrap_or(i64::MAX) < SPARSE {
+            let mut after = Some((CustomerId(first.customer.0.saturating_sub(1)), u32::MAX));
+            while found.len() < wanted.len() {
+                let touches = self.store.scan(self.run.id, after, PAGE).await?;
+                after = touches.last().map(|t| (t.key.customer, t.key.seq));
+                found.extend(touches.into_iter().filter(|t| wanted.contains(&t.key)).map(|t| (t.key, t.step)));
+                if after.is_none_or(|(customer, _)| customer > last.customer) {
+                    break;
+                }
+            }
+        } else {
+            for key in &wanted {
+                found.extend(self.store.touch(*key).await?.map(|t| (*key, t.step)));
+            }
+        }
+        let lost = |key: TouchKey| FinanceError::Ledger(format!("a credit names touch {key}, which is not in the ledger: attribute again"));
+        credits.iter().map(|c| key(c).map(|k| found.get(&k).copied().ok_or_else(|| lost(k))).transpose()).collect()
     }
 
     /// The facts that credits of these customers name. Every fact of the rules' kinds in a window is read, those named are kept.
