@@ -208,3 +208,72 @@ pub fn closed_sum(audience: i64, tallies: &Tallies) -> Result<(), String> {
     let attempts = sum(Tally::AttemptsByChannel);
     if ended > attempts { Err(format!("expected at most {attempts} ended attempts, found {ended}")) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tallies(numbers: &[(Tally, i64, i64)]) -> Tallies {
+        let mut tallies = Tallies::default();
+        for (tally, key, n) in numbers {
+            tallies.add(*tally, *key, *n);
+        }
+        tallies
+    }
+
+    fn code(state: State) -> i64 {
+        i64::from(state.code())
+    }
+
+    #[test]
+    fn a_sum_that_closes() {
+        let cap = i64::from(Reason::Cap.code());
+        let kept = tallies(&[
+            (Tally::Customers, code(State::Suppressed), 3),
+            (Tally::Suppressed, cap, 3),
+            (Tally::Customers, code(State::Reached), 2),
+            (Tally::AttemptsByChannel, 1, 2),
+            (Tally::AttemptsByRoute, 7, 2),
+            (Tally::AttemptsByDisposition, i64::from(Reason::Answered.code()), 2),
+            (Tally::AttemptsByDisposition, i64::from(Reason::ProviderRefused.code()), 9),
+        ]);
+        assert_eq!(closed_sum(5, &kept), Ok(()));
+        assert_eq!(kept.customers(6)[&State::Pending], 1);
+    }
+
+    #[test]
+    fn sums_that_do_not_close_are_named() {
+        let reached = (Tally::Customers, code(State::Reached), 2);
+        for (numbers, audience, said) in [
+            (vec![reached], 1, "pending customers"),
+            (vec![(Tally::Customers, code(State::Started), -1)], 1, "0 or more, found -1"),
+            (vec![(Tally::CostMicros, 0, -1)], 1, "cost_micros"),
+            (vec![(Tally::Customers, code(State::Suppressed), 1)], 1, "suppression reasons"),
+            (vec![(Tally::Customers, code(State::Expired), 1)], 1, "calling-off reasons"),
+            (vec![(Tally::AttemptsByChannel, 1, 1)], 1, "by route"),
+            (vec![(Tally::AttemptsByDisposition, i64::from(Reason::Busy.code()), 1)], 1, "at most 0 ended attempts"),
+        ] {
+            let why = closed_sum(audience, &tallies(&numbers)).unwrap_err();
+            assert!(why.contains(said), "expected {said:?} in {why:?}");
+        }
+    }
+
+    #[test]
+    fn a_tally_back_at_zero_is_none() {
+        let mut tallies = tallies(&[(Tally::Parts, 0, 3)]);
+        tallies.add(Tally::Parts, 0, -3);
+        assert_eq!(tallies, Tallies::default());
+    }
+
+    #[test]
+    fn the_guard_agrees_with_the_ranks() {
+        for from in State::ALL {
+            for to in State::ALL {
+                let may = from.may_settle_as(*to);
+                let exception = matches!((from, to), (State::Started, State::Started | State::Scheduled));
+                assert!(!may || exception || from.rank() < to.rank(), "{from} to {to} falls in the lattice");
+                assert!(!may || matches!(from, State::Started | State::Uncertain | State::Missed), "{from} is no state of a touch in flight");
+            }
+        }
+    }
+}

@@ -9,13 +9,17 @@ use crate::domain::tally::{Tallies, Tally};
 use crate::domain::time::{DAY, HOUR, Timestamp};
 use crate::domain::touch::{State, Touch};
 use crate::store::{
-    Before, BeginRequest, Begun, CampaignRow, Candidate, CustomerInput, NewCampaign, Needs, Recorded, Settled, Status, StatusChange, Store, StoreError,
+    Before, BeginRequest, Begun, CampaignRow, Candidate, CustomerInput, Needs, NewCampaign, Recorded, Settled, Status, StatusChange, Store,
+    StoreError,
 };
 
 /// 2026-11-24T00:00:00Z.
 pub const T0: Timestamp = Timestamp(1_795_478_400_000);
 /// What one call costs in these cases: 0.15.
 pub const COST: i64 = 150_000;
+
+/// A way to spoil a row, and what it is called.
+pub type Fault = (&'static str, fn(&mut Touch));
 
 /// `h` hours after `T0`.
 pub fn hours(h: i64) -> Timestamp {
@@ -224,7 +228,12 @@ pub fn begun_of(candidate: &Candidate, run: CampaignId, route: RouteId, at: Time
 /// The touch as it ends.
 pub fn ended(touch: &Touch, state: State, reason: Reason, at: Timestamp) -> Settled {
     let connected_s = if state == State::Reached { 42 } else { 0 };
-    Settled { before: Before::of(touch), touch: Touch { state, reason, ended_at: Some(at), connected_s, ..touch.clone() }, next: None, receipt_by: None }
+    Settled {
+        before: Before::of(touch),
+        touch: Touch { state, reason, ended_at: Some(at), connected_s, ..touch.clone() },
+        next: None,
+        receipt_by: None,
+    }
 }
 
 /// Taken by the provider.

@@ -4,7 +4,7 @@ use crate::domain::ids::CustomerId;
 use crate::store::{Needs, Store, StoreError};
 
 /// BLAKE3 of `C00001\nC00002\nC00003\n`.
-const CHECKSUM: &str = "CHECKSUM_HERE";
+const CHECKSUM: &str = "f9ce4afd1e0092cfe03923aa8af1418096702f900a44b2de0dddeb0ecbab5b63";
 
 pub async fn freeze_gives_the_fixed_checksum(store: &dyn Store) {
     let ids = people(store, 4).await;
@@ -14,7 +14,11 @@ pub async fn freeze_gives_the_fixed_checksum(store: &dyn Store) {
     let open = store.list("three").await.unwrap();
     assert_eq!((open.id, open.count, open.checksum.as_str(), open.frozen_at), (list, 3, "", None));
     let frozen = store.freeze_list(list, hours(1)).await.unwrap();
-    assert_eq!((frozen.count, frozen.checksum.as_str(), frozen.frozen_at), (3, CHECKSUM, Some(hours(1))), "in customer order, not in order of arrival");
+    assert_eq!(
+        (frozen.count, frozen.checksum.as_str(), frozen.frozen_at),
+        (3, CHECKSUM, Some(hours(1))),
+        "in customer order, not in order of arrival"
+    );
     assert_eq!(store.freeze_list(list, hours(2)).await.unwrap(), frozen, "freezing again changes nothing");
     assert_eq!(store.list("three").await.unwrap(), frozen);
     let empty = store.open_list("empty", T0).await.unwrap();

@@ -130,3 +130,29 @@ impl Store for MemoryStore {
         "memory"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::kit;
+    use crate::store::{CampaignBook, CustomerBook, TouchLedger};
+
+    #[tokio::test]
+    async fn a_snapshot_keeps_rows_and_drops_the_owner() {
+        let store = MemoryStore::new();
+        let (run, key, fence) = {
+            let bed = kit::bed(&store, 2).await;
+            let begun = bed.start(1, kit::T0).await;
+            (bed.run, begun.written[0].1.key, bed.fence)
+        };
+        let after = store.snapshot();
+        assert_eq!(after.touch(key).await.unwrap(), store.touch(key).await.unwrap());
+        assert_eq!(after.customer_count().await.unwrap(), 2);
+        let next = after.acquire(false, kit::T0).await.expect("nobody holds what a crash left");
+        assert_eq!(next, fence + 1);
+        assert_eq!(after.orphans(next, 10).await.unwrap().len(), 1);
+        kit::expect_fenced(store.acquire(false, kit::T0).await, "the original is still held");
+        after.call_off(next, run, crate::domain::outcome::Reason::Stopped, kit::T0).await.unwrap();
+        assert!(store.tallies(run).await.unwrap() != after.tallies(run).await.unwrap(), "the two live apart");
+    }
+}
