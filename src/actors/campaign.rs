@@ -117,7 +117,7 @@ pub struct Campaign {
 
 impl Campaign {
     /// Takes a run up where its row stands.
-    pub fn new(running: Arc<Running>) -> Self {
+    pub fn new(running: Arc<Running>, tallies: Tallies) -> Self {
         let phase = if running.row.status == Status::Paused || running.row.wanted == Wanted::Pause { Phase::Paused } else { Phase::Running };
         let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
         Self {
@@ -126,7 +126,7 @@ impl Campaign {
             quiet_told: false,
             busy: Busy::No,
             asks: VecDeque::new(),
-            tallies: running.tallies.clone(),
+            tallies,
             outstanding: 0,
             list_done: running.audience == 0,
             held: None,

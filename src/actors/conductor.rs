@@ -4,6 +4,7 @@ use super::perform::StoreCall;
 use super::running::Running;
 use super::{Effect, Note, campaign, channel, janitor, recorder, scheduler};
 use crate::domain::ids::{CampaignId, RouteId};
+use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::store::{Status, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ pub enum Input {
     Start,
     /// What a crash left is settled.
     Rescued,
+    /// How the campaigns stand after that.
+    Standing(Vec<(CampaignId, Tallies)>),
     /// A campaign has come to its end.
     Ended(CampaignId, Status),
     /// What operators want.
@@ -82,11 +85,12 @@ impl Conductor {
         }
     }
 
-    fn launch(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+    fn launch(&mut self, at: Timestamp, standing: Vec<(CampaignId, Tallies)>, effects: &mut Vec<Effect>) {
         self.phase = Phase::Running;
         self.next_poll = Some(at.plus(self.patience.poll_ms));
+        let mut standing: BTreeMap<CampaignId, Tallies> = standing.into_iter().collect();
         for (running, _) in self.campaigns.values() {
-            effects.push(Effect::Spawn(Arc::clone(running)));
+            effects.push(Effect::Spawn(Arc::clone(running), standing.remove(&running.id).unwrap_or_default()));
             effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
             for route in running.all_routes() {
                 effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
@@ -149,8 +153,9 @@ impl Machine for Conductor {
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Start => effects.push(Effect::Tell(Note::Janitor(janitor::Input::Rescue))),
-            Input::Rescued if self.phase == Phase::Starting => self.launch(at, effects),
-            Input::Rescued => {}
+            Input::Rescued => effects.push(Effect::Store(StoreCall::Standing(self.campaigns.keys().copied().collect()))),
+            Input::Standing(standing) if self.phase == Phase::Starting => self.launch(at, standing, effects),
+            Input::Standing(_) => {}
             Input::Ended(id, status) => {
                 tracing::info!(campaign = %id, %status, "campaign ended");
                 self.ended(at, id, effects);

@@ -10,6 +10,7 @@ use super::recorder::Recorder;
 use super::running::{Route, Running};
 use super::scheduler::Scheduler;
 use super::{Address, Effect, Note};
+use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use std::sync::Arc;
@@ -100,7 +101,7 @@ impl Setup {
 }
 
 /// The machines of one campaign.
-pub fn spawn(host: &mut impl Host, running: &Arc<Running>) {
+pub fn spawn(host: &mut impl Host, running: &Arc<Running>, tallies: Tallies) {
     host.host(Address::List(running.id), CustomerList::new(Arc::clone(running)));
-    host.host(Address::Campaign(running.id), Campaign::new(Arc::clone(running)));
+    host.host(Address::Campaign(running.id), Campaign::new(Arc::clone(running), tallies));
 }

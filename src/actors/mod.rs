@@ -20,6 +20,7 @@ pub mod world;
 
 use crate::channels::Dispatch;
 use crate::domain::ids::{CampaignId, RouteId};
+use crate::domain::tally::Tallies;
 use perform::StoreCall;
 use running::Running;
 use std::sync::Arc;
@@ -98,8 +99,8 @@ pub enum Effect {
     Store(StoreCall),
     /// Hand touches to the carrier of a route; events come back to its channel.
     Send(RouteId, Vec<Dispatch>),
-    /// Start the machines of a campaign.
-    Spawn(Arc<Running>),
+    /// Start the machines of a campaign, whose tallies stand so.
+    Spawn(Arc<Running>, Tallies),
     /// Stop the machines of a campaign.
     Retire(CampaignId),
     /// Everything is done, or something broke: end with this.

@@ -107,6 +107,8 @@ pub enum StoreCall {
     },
     /// What operators want.
     Wanted(Vec<CampaignId>),
+    /// The tallies of campaigns.
+    Standing(Vec<CampaignId>),
     /// Call off what is left.
     CallOff {
         /// Whose.
@@ -182,6 +184,13 @@ impl Performer {
                     wanted.push((id, store.campaign_by_id(id).await?.wanted));
                 }
                 vec![Note::Conductor(conductor::Input::Wanted(wanted))]
+            }
+            StoreCall::Standing(ids) => {
+                let mut standing = Vec::new();
+                for id in ids {
+                    standing.push((id, store.tallies(id).await?));
+                }
+                vec![Note::Conductor(conductor::Input::Standing(standing))]
             }
             StoreCall::CallOff { running, reason, at } => {
                 let tallies = store.call_off(running.fence, running.id, reason, at).await?;

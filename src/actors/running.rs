@@ -4,7 +4,6 @@ use crate::domain::channel::Channel;
 use crate::domain::ids::{CampaignId, ListId, RouteId, StepNo};
 use crate::domain::journey;
 use crate::domain::law::LawBook;
-use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::store::{CampaignRow, Needs, WaveRow};
 use std::sync::Arc;
@@ -58,8 +57,6 @@ pub struct Running {
     pub audience: i64,
     /// Where it stood when this process took it up.
     pub row: CampaignRow,
-    /// Its tallies then.
-    pub tallies: Tallies,
     /// Waves so far.
     pub waves: Vec<WaveRow>,
     /// What pages must carry.
@@ -82,7 +79,7 @@ impl Running {
         row: CampaignRow,
         campaign: Campaign,
         law: Arc<dyn LawBook>,
-        (tallies, waves): (Tallies, Vec<WaveRow>),
+        waves: Vec<WaveRow>,
         routes: &[Route],
         fence: i64,
     ) -> Result<Self, Vec<String>> {
@@ -110,7 +107,6 @@ impl Running {
             row,
             campaign,
             law,
-            tallies,
             waves,
             needs,
             routes: by_step,

@@ -60,7 +60,7 @@ impl Hub {
                     self.runtime.spawn(async move { carrier.send(batch, reports).await });
                 }
             }
-            Effect::Spawn(running) => spawn(&mut Hosting(self), &running),
+            Effect::Spawn(running, tallies) => spawn(&mut Hosting(self), &running, tallies),
             Effect::Retire(id) => {
                 let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
                 addresses.remove(&Address::Campaign(id));

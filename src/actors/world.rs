@@ -102,6 +102,7 @@ impl World {
                     (address, Note::wake(address))
                 }
             };
+            tracing::trace!(at = %self.now, ?note, "step");
             let Some(machine) = self.machines.0.get_mut(&address) else { continue };
             machine.take(self.now, note, &mut effects);
             let wake = machine.wakes_at();
@@ -140,7 +141,7 @@ impl World {
                 }
             }
             Effect::Send(route, batch) => self.send(route, &batch),
-            Effect::Spawn(running) => spawn(&mut self.machines, &running),
+            Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
                 self.machines.0.remove(&Address::Campaign(id));
                 self.machines.0.remove(&Address::List(id));

@@ -44,22 +44,60 @@ impl Expression {
     /// Evaluates over the given variables. An unknown variable, a type clash or a result that is no boolean is an error;
     /// callers say which customer (by reference number) and go on.
     pub fn holds<'a>(&self, values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<bool, String> {
-        let mut context = cel::Context::default();
-        for (name, value) in values {
-            let value = match value {
-                Value::Text(t) => cel::Value::String(Arc::new(t)),
-                Value::Int(i) => cel::Value::Int(i),
-                Value::Float(f) => cel::Value::Float(f),
-                Value::Bool(b) => cel::Value::Bool(b),
-            };
-            context.add_variable_from_value(name, value);
-        }
+        let context = context(values);
         match self.program.execute(&context) {
             Ok(cel::Value::Bool(answer)) => Ok(answer),
             Ok(other) => Err(format!("expected true or false from `{}`, found {:?}", self.source, other.type_of())),
             Err(e) => Err(format!("`{}`: {e}", self.source)),
         }
     }
+    /// Evaluates to a flat value, for intake mappings. Beyond CEL's own functions: `pad(number, width)` gives a whole number
+    /// with leading zeros, `lower(text)`, `upper(text)` and `trim(text)` what they say. Errors as for `holds`.
+    pub fn evaluate<'a>(&self, values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Value, String> {
+        let mut context = context(values);
+        // Declaring a function costs more than a short expression, so only those that the text names are.
+        let names = |function: &str| self.source.contains(function);
+        let mut declared = Ok(());
+        if names("pad") {
+            declared = declared.and(context.add_function("pad", |number: i64, width: i64| {
+                let width = usize::try_from(width.clamp(0, 64)).unwrap_or(0);
+                Arc::new(format!("{number:0width$}"))
+            }));
+        }
+        if names("lower") {
+            declared = declared.and(context.add_function("lower", |text: Arc<String>| Arc::new(text.to_lowercase())));
+        }
+        if names("upper") {
+            declared = declared.and(context.add_function("upper", |text: Arc<String>| Arc::new(text.to_uppercase())));
+        }
+        if names("trim") {
+            declared = declared.and(context.add_function("trim", |text: Arc<String>| Arc::new(text.trim().to_owned())));
+        }
+        declared.map_err(|e| format!("`{}`: {e}", self.source))?;
+        match self.program.execute(&context) {
+            Ok(cel::Value::String(t)) => Ok(Value::Text(t.as_ref().clone())),
+            Ok(cel::Value::Int(i)) => Ok(Value::Int(i)),
+            Ok(cel::Value::UInt(u)) => i64::try_from(u).map(Value::Int).map_err(|_| format!("`{}`: the number is out of range", self.source)),
+            Ok(cel::Value::Float(f)) => Ok(Value::Float(f)),
+            Ok(cel::Value::Bool(b)) => Ok(Value::Bool(b)),
+            Ok(other) => Err(format!("expected a text, number or boolean from `{}`, found {:?}", self.source, other.type_of())),
+            Err(e) => Err(format!("`{}`: {e}", self.source)),
+        }
+    }
+}
+
+fn context<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> cel::Context<'static, 'static> {
+    let mut context = cel::Context::default();
+    for (name, value) in values {
+        let value = match value {
+            Value::Text(t) => cel::Value::String(Arc::new(t)),
+            Value::Int(i) => cel::Value::Int(i),
+            Value::Float(f) => cel::Value::Float(f),
+            Value::Bool(b) => cel::Value::Bool(b),
+        };
+        context.add_variable_from_value(name, value);
+    }
+    context
 }
 
 impl std::fmt::Debug for Expression {

@@ -159,10 +159,9 @@ pub async fn setup(store: Arc<dyn Store>, campaigns: &[Campaign], routes: &[Rout
         if matches!(row.status, Status::Finished | Status::Stopped) {
             continue;
         }
-        let tallies = store.tallies(row.id).await.unwrap();
         let waves = store.waves(row.id).await.unwrap();
         let law = Arc::new(law(campaign));
-        running.push(Arc::new(Running::new(row, campaign.clone(), law, (tallies, waves), routes, fence).unwrap()));
+        running.push(Arc::new(Running::new(row, campaign.clone(), law, waves, routes, fence).unwrap()));
     }
     let patience = Patience { poll_ms: 365 * DAY, drain_ms: DAY };
     Setup { store, routes: routes.to_vec(), campaigns: running, fence, patience, linger_ms: 50, janitor_ms: HOUR }

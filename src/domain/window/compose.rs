@@ -51,7 +51,8 @@ pub(super) fn compose(names: &[String], purpose: Purpose, channels: &[Channel], 
     if names.is_empty() {
         faults.push("policy names no preset: name at least one (`wide-open` must be said)".to_owned());
     } else if known {
-        faults.extend(channels.iter().filter(|c| !presets.iter().any(|p| p.covers(**c, purpose))).map(|c| uncovered(*c, purpose, names)));
+        let bare = |c: &&Channel| channels.contains(c) && !presets.iter().any(|p| p.covers(**c, purpose));
+        faults.extend(Channel::ALL.iter().filter(bare).map(|c| uncovered(*c, purpose, names)));
     }
     faults.extend(
         own_caps

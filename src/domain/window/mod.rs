@@ -106,6 +106,10 @@ fn decide(windows: &[OpenHours], zones: &[Tz], at: Timestamp) -> Held {
         }
     }
     let held = |until: i64, verdict: WindowVerdict| Held { from: at, until, verdict };
+    if zones.is_empty() {
+        // Presets with hours name their zones, which is checked when they are read; were it not so, nobody's clock would say no.
+        unknown_by = windows.first().map(|hours| hours.rule);
+    }
     if let Some(rule) = unknown_by {
         return held(steady, WindowVerdict::Refused { rule });
     }

@@ -1,0 +1,110 @@
+//! The embedded store: one SQLite file in WAL mode, one writing connection and a few reading ones.
+//!
+//! The ledger's rows are clustered by customer and no secondary index covers what the ordinary touch passes through; the hot
+//! path (`begin`, `record`) is multi-row statements in one transaction each. SQL that only SQLite speaks is here on purpose:
+//! each store is written for its database and held to the same conformance suite.
+mod batches;
+mod begin;
+pub mod bench;
+mod bulk;
+mod call_off;
+mod campaigns;
+mod consents;
+mod contactable;
+mod corrections;
+mod customers;
+mod exports;
+mod facts;
+mod fault;
+mod lease;
+mod ledger;
+mod lists;
+mod members;
+mod open;
+mod packed;
+mod receipts;
+mod record;
+mod reports;
+mod rows;
+mod sums;
+
+use super::{Store, StoreResult};
+use crate::domain::consent::Purpose;
+use bulk::Texts;
+pub use open::Options;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tokio::sync::Mutex;
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: SqlitePool,
+    /// The lock and the mark, while this process is the sender.
+    lease: std::sync::Mutex<Option<lease::Held>>,
+    /// Purposes of campaigns, which never change once set: contact histories speak of many campaigns.
+    purposes: std::sync::Mutex<HashMap<i64, Purpose>>,
+}
+
+/// The one connection that writes.
+struct Writer {
+    conn: SqliteConnection,
+    texts: Texts,
+}
+
+/// A write transaction. Dropped without a commit (an error, a future that was given up) it is rolled back.
+struct Writing<'a> {
+    tx: Transaction<'a, Sqlite>,
+    texts: &'a mut Texts,
+}
+
+impl Writer {
+    async fn begin(&mut self) -> StoreResult<Writing<'_>> {
+        let Self { conn, texts } = self;
+        // IMMEDIATE: the write lock is waited for here, not in the middle of the work, where it could only fail.
+        Ok(Writing { tx: conn.begin_with("BEGIN IMMEDIATE").await?, texts })
+    }
+}
+
+impl Writing<'_> {
+    async fn commit(self) -> StoreResult<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store of a file, bringing it up to date; `create`: makes it where there is none.
+    /// `NotFound` without a file, `Unusable` for a file that is not ours or of a newer program.
+    pub async fn open(path: &Path, create: bool) -> StoreResult<Self> {
+        open::open(path, Options { create, ..Options::default() }).await
+    }
+    /// Opens with other options.
+    pub async fn open_with(path: &Path, options: Options) -> StoreResult<Self> {
+        open::open(path, options).await
+    }
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// Ends all connections, the log being merged into the file: afterwards the file alone is the whole database.
+    pub async fn close(self) -> StoreResult<()> {
+        self.readers.close().await;
+        self.writer.into_inner().conn.close().await?;
+        Ok(())
+    }
+    async fn reader(&self) -> StoreResult<PoolConnection<Sqlite>> {
+        Ok(self.readers.acquire().await?)
+    }
+}
+
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Tests that need the store's own connection.
+use super::*;
+use crate::domain::outcome::Reason;
+use crate::domain::touch::State;
+use crate::store::conformance::kit::{self, T0, bed};
+use crate::store::{CampaignBook, CustomerBook, StoreError, TouchLedger};
+
+async fn scratch(folder: &tempfile::TempDir) -> SqliteStore {
+    SqliteStore::open_with(&folder.path().join("bank.db"), Options { create: true, durable: false, ..Options::default() }).await.unwrap()
+}
+
+#[tokio::test]
+async fn it_does_what_every_store_must_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let n = std::sync::atomic::AtomicUsize::new(0);
+    crate::store::conformance::run_all(async || {
+        let path = folder.path().join(format!("{}.db", n.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+        let options = Options { create: true, durable: false, ..Options::default() };
+        Box::new(SqliteStore::open_with(&path, options).await.unwrap()) as Box<dyn Store>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_half_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = scratch(&folder).await;
+    let bed = bed(&store, 3_000).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut store.writer.lock().await.conn).await.unwrap();
+    let limit = async |pages: i64| {
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(sql).execute(&mut store.writer.lock().await.conn).await.unwrap();
+    };
+    limit(pages + 4).await;
+    let (mut full, mut begun) = (None, 0);
+    while full.is_none() {
+        let (candidates, seen) = bed.first_timers(bed.run, 400).await;
+        assert!(!candidates.is_empty(), "the disk was to fill up before the list ended");
+        let request = bed.request(bed.run, T0, candidates, seen);
+        let (run, route) = (bed.run, bed.route);
+        match store.begin(request, &mut |c, _| Some(kit::begun_of(c, run, route, T0))).await {
+            Ok(batch) => begun += batch.written.len(),
+            Err(error) => full = Some(error),
+        }
+        assert_eq!(store.scan(bed.run, None, 10_000).await.unwrap().len(), begun, "whole batches alone");
+        assert_eq!(store.tallies(bed.run).await.unwrap(), store.recount(bed.run).await.unwrap());
+    }
+    let error = full.unwrap();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    let many: Vec<_> = (10_000..14_000).map(kit::person).collect();
+    assert!(matches!(store.put_customers(&many, None).await, Err(StoreError::Full(_))));
+    assert_eq!(store.customer_count().await.unwrap(), 3_000);
+    // With room again it goes on from where it stood.
+    limit(1_000_000).await;
+    assert_eq!(bed.start(400, T0).await.written.len(), 400);
+    assert_eq!(store.scan(bed.run, None, 10_000).await.unwrap().len(), begun + 400);
+}
+
+#[tokio::test]
+async fn the_ordinary_touch_passes_through_no_secondary_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = scratch(&folder).await;
+    let bed = bed(&store, 50).await;
+    let pages = async || -> Vec<(String, i64)> {
+        sqlx::query_as(
+            "SELECT name, sum(ncell) FROM dbstat WHERE name IN ('touch_scheduled', 'touch_uncertain', 'awaiting') GROUP BY name ORDER BY name",
+        )
+        .fetch_all(&mut store.writer.lock().await.conn)
+        .await
+        .unwrap()
+    };
+    let empty = pages().await;
+    let begun = bed.start(50, T0).await;
+    assert_eq!(pages().await, empty);
+    let settled: Vec<_> = begun.written.iter().map(|(_, t)| kit::ended(t, State::Reached, Reason::Answered, T0)).collect();
+    bed.record(&settled).await;
+    assert_eq!(pages().await, empty);
+}
+
+#[tokio::test]
+async fn the_plans_of_the_hot_statements_search_by_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = scratch(&folder).await;
+    let bed = bed(&store, 600).await;
+    let begun = bed.start(600, T0).await;
+    let settled: Vec<_> = begun.written.iter().map(|(_, t)| kit::ended(t, State::Reached, Reason::Answered, T0)).collect();
+    bed.record(&settled).await;
+    let mut writer = store.writer.lock().await;
+    let Writer { conn, texts } = &mut *writer;
+    let settles: Vec<_> = texts.iter().filter(|((name, ..), _)| *name == "touch settle").map(|(_, text)| text.clone()).collect();
+    assert!(!settles.is_empty());
+    for text in settles {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"))).fetch_all(&mut *conn).await.unwrap();
+        let plan: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+        assert!(plan.iter().any(|s| s.contains("SEARCH touch USING PRIMARY KEY (customer_id=? AND campaign_id=? AND seq=?)")), "{plan:?}");
+    }
+}
