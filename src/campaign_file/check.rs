@@ -10,6 +10,7 @@ use crate::domain::caps::Cap;
 use crate::domain::channel::Channel;
 use crate::domain::consent::Purpose;
 use crate::domain::ids::RuleNo;
+use crate::domain::law::Law;
 use crate::domain::money::Currency;
 use crate::domain::time::{HOUR, MINUTE, SECOND, Timestamp};
 use crate::domain::waves::next_wave;
@@ -58,7 +59,8 @@ fn read(faults: &mut Faults, known: &Known, root: &Node) -> Option<Campaign> {
     let audience =
         fields.must("audience", "whom to contact: `list`, and if wanted `where` and `holdout`").map(|e| audience(faults, known, &e.value, &e.key_at));
     let schedule = fields.must("schedule", "when: `start`, `end`, `timezone`").map(|e| schedule(faults, &e.value, &e.key_at));
-    let policy = fields.must("policy", "names of presets such as [cn-bank]").and_then(|e| policy(faults, &e.value));
+    let policy_entry = fields.must("policy", "names of presets such as [cn-bank]");
+    let policy = policy_entry.and_then(|e| policy(faults, &e.value, purpose.unwrap_or(Purpose::Marketing)));
     let limits = fields.get("limits").map_or(Some(Limits::default()), |e| limits(faults, &e.value, &e.key_at));
     let journey_entry = fields.must("journey", "a list of steps");
     let steps = journey_entry.and_then(|e| journey::steps(faults, known, &e.value, &e.key_at));
@@ -76,6 +78,12 @@ fn read(faults: &mut Faults, known: &Known, root: &Node) -> Option<Campaign> {
         faults
             .add(&entry.value.at, "the journey stops on a conversion, but no conversion is defined")
             .help("add `conversions`, or take `conversion` out of `stop_on`");
+    }
+    if let (Some(entry), Some(names), Some(purpose), Some(steps), Some(limits)) = (policy_entry, &policy, purpose, &steps, &limits) {
+        let channels: Vec<Channel> = Channel::ALL.into_iter().filter(|c| steps.iter().any(|s| s.channel == *c)).collect();
+        for fault in Law::compose(names, purpose, &channels, &limits.caps).err().into_iter().flatten() {
+            faults.add(&entry.value.at, fault);
+        }
     }
     let currency = match (stated, limits.as_ref().and_then(|l| l.budget)) {
         (Some((node, Some(stated))), Some(budget)) if stated != budget.currency => {
@@ -223,23 +231,29 @@ fn schedule(faults: &mut Faults, node: &Node, at: &Range<usize>) -> Option<Sched
     Some(schedule)
 }
 
-fn policy(faults: &mut Faults, node: &Node) -> Option<Vec<String>> {
+fn policy(faults: &mut Faults, node: &Node, purpose: Purpose) -> Option<Vec<String>> {
     let nodes = faults.list(node, "a list of presets such as [cn-bank]")?;
     if nodes.is_empty() {
         faults.add(&node.at, "no preset is named").expected("at least one preset").help("a campaign without any rule must say so: [wide-open]");
         return None;
     }
     let mut names = Vec::new();
+    let mut complete = true;
     for node in nodes {
         let name = slug(faults, node, "the name of a preset");
         if let Some(name) = name {
             if names.contains(&name) {
                 faults.add(&node.at, format!("the preset {name} is named twice"));
             }
+            // Alone and for no channel: whether there is such a preset, told at its own name.
+            for fault in Law::compose(std::slice::from_ref(&name), purpose, &[], &[]).err().into_iter().flatten() {
+                faults.add(&node.at, fault);
+                complete = false;
+            }
             names.push(name);
         }
     }
-    (names.len() == nodes.len()).then_some(names)
+    (complete && names.len() == nodes.len()).then_some(names)
 }
 
 fn limits(faults: &mut Faults, node: &Node, at: &Range<usize>) -> Option<Limits> {
