@@ -58,7 +58,7 @@ async fn a_column_that_the_file_does_not_have_is_told_with_the_nearest() {
 }
 
 #[test]
-fn the_schema_names_every_key_and_compiles_as_json_schema_2020_12() {
+fn the_schema_names_every_key() {
     let schema = mapping_schema();
     assert_eq!(schema["properties"]["columns"]["properties"]["consent.sms.service"]["$ref"], "#/$defs/column");
     for key in ["kind", "format", "delimiter", "quote", "encoding", "header", "names", "where", "columns"] {

@@ -39,3 +39,27 @@ async fn the_uci_list_comes_in_whole() {
     assert_eq!(facts.iter().map(|f| f.amount.minor).sum::<i64>(), 954_277_300, "9,542,773 EUR in cents");
     assert!(facts.iter().all(|f| f.amount.currency.code() == "EUR" && f.at.to_string() == "2027-01-15T00:00:00Z"));
 }
+
+/// The facts' day is ours: it must lie after the last touch that the campaign can make, and within the conversion's window after the first.
+#[test]
+fn the_uci_campaign_fits_its_facts() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("campaigns/examples/uci-bank");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let campaign = touchline::campaign_file::load("campaign.yaml", &read("campaign.yaml")).unwrap_or_else(|f| panic!("{f:#?}"));
+    let rule = &campaign.conversions[0];
+    let facts = read("facts.map.yaml");
+    assert!(
+        facts.contains(&format!("kind: {{value: {}}}", rule.fact))
+            && facts.contains(&format!("product: {{value: {}}}", rule.product.as_deref().unwrap()))
+    );
+    assert!(facts.contains("at: {value: \"2027-01-15\", timezone: Europe/Lisbon}"));
+    let day = chrono::NaiveDate::from_ymd_opt(2027, 1, 15).unwrap().and_time(chrono::NaiveTime::MIN);
+    let at = touchline::domain::campaign::instant(chrono_tz::Europe::Lisbon, day);
+    assert!(at > campaign.schedule.ends_at());
+    assert!(at.since(campaign.schedule.starts_at()) < rule.window_ms);
+    // 63 attempts, an hour apart, end before the campaign does.
+    let step = &campaign.steps[0];
+    let longest = i64::from(step.attempts) * step.retry.values().max().unwrap();
+    assert!(campaign.schedule.starts_at().plus(longest) < campaign.schedule.ends_at());
+    assert_eq!((campaign.audience.list.as_str(), campaign.audience.holdout_ppm), ("uci-bank", 0));
+}
