@@ -18,6 +18,9 @@ const ROUTE: RouteId = RouteId(7);
 const START: Timestamp = Timestamp(1_795_510_800_000);
 const DRAWS: i64 = 100_000;
 
+type Timed = (Timestamp, CarrierEvent);
+type Shares = &'static [(Reason, f64)];
+
 fn dispatch(channel: Channel, customer: i64, attempt: u16) -> Dispatch {
     Dispatch {
         touch: TouchKey { customer: CustomerId(customer), campaign: CampaignId(1), seq: u32::from(attempt) - 1 },
@@ -54,14 +57,14 @@ fn faulty(faults: &str) -> Simulator {
     Simulator::new(&spec, ROUTE, 42)
 }
 
-fn outcome(events: &[(Timestamp, CarrierEvent)]) -> (Timestamp, &Outcome) {
+fn outcome(events: &[Timed]) -> (Timestamp, &Outcome) {
     let mut outcomes = events.iter().filter_map(|(due, e)| if let CarrierEvent::Outcome(o) = e { Some((*due, o)) } else { None });
     let first = outcomes.next().expect("one outcome for every dispatch");
     assert!(outcomes.next().is_none(), "more than one outcome: {events:?}");
     first
 }
 
-fn receipts(events: &[(Timestamp, CarrierEvent)]) -> Vec<(Timestamp, &Receipt)> {
+fn receipts(events: &[Timed]) -> Vec<(Timestamp, &Receipt)> {
     events.iter().filter_map(|(due, e)| if let CarrierEvent::Receipt(r) = e { Some((*due, r)) } else { None }).collect()
 }
 
@@ -103,7 +106,7 @@ fn calls_come_out_as_the_baylor_study_has_them() {
 #[test]
 fn the_other_profiles_keep_to_their_figures() {
     use Reason::{Busy, Clicked, Delivered, InvalidAddress, NoAnswer, NotReached, Opened, Undelivered};
-    let cases: &[(&str, Channel, &[(Reason, f64)])] = &[
+    let cases: &[(&str, Channel, Shares)] = &[
         ("telephone-bank-cn", Channel::Call, &[(NoAnswer, 0.63), (Busy, 0.045)]),
         ("telephone-known-caller", Channel::Call, &[(NoAnswer, 0.235)]),
         ("sms-promotional", Channel::Sms, &[(Delivered, 0.925), (Undelivered, 0.065), (InvalidAddress, 0.01)]),
@@ -178,7 +181,7 @@ fn the_seed_the_touch_and_the_attempt_decide_and_nothing_else_does() {
     assert_eq!(into, forwards.concat());
 
     let other_seed = Simulator::new(&route(Channel::Sms, "sms-promotional"), ROUTE, 43);
-    let differs = |f: &dyn Fn(i64) -> Vec<(Timestamp, CarrierEvent)>| (0..2_000).filter(|c| f(*c) != forwards[*c as usize]).count();
+    let differs = |f: &dyn Fn(i64) -> Vec<Timed>| (0..2_000).filter(|c| f(*c) != forwards[*c as usize]).count();
     assert!(differs(&|c| other_seed.answer(&dispatch(Channel::Sms, c, 1), START)) > 1_900);
     let retried = |c| Dispatch { attempt: 2, ..dispatch(Channel::Sms, c, 1) };
     assert!(differs(&|c| first.answer(&retried(c), START)) > 1_900);
@@ -233,7 +236,7 @@ fn timed_out_touches_are_unknown_and_some_are_told_of_later() {
 
 #[test]
 fn receipts_are_lost_late_repeated_and_reordered_as_asked() {
-    let share = |faults: &str, has: &dyn Fn(&[(Timestamp, CarrierEvent)]) -> bool| {
+    let share = |faults: &str, has: &dyn Fn(&[Timed]) -> bool| {
         let simulator = faulty(faults);
         (0..DRAWS).filter(|c| has(&simulator.answer(&dispatch(Channel::Sms, *c, 1), START))).count() as i64
     };
@@ -391,4 +394,21 @@ fn half_of_the_messages_arrive_within_the_median() {
     }
     let within = ways.iter().filter(|ms| **ms <= 4_000).count() as i64;
     assert_share(within, ways.len() as i64, 0.5, "within 4 s");
+}
+
+/// Run with `cargo test --release --test simulator -- --ignored --nocapture` on a quiet machine.
+#[test]
+#[ignore = "a measurement: it means something in a release build only"]
+fn an_instant_carrier_answers_two_million_times_a_second() {
+    let simulator = simulator(Channel::Call, "instant");
+    let calls: Vec<_> = (0..1_000).map(|c| dispatch(Channel::Call, c, 1)).collect();
+    let mut events = Vec::with_capacity(calls.len());
+    let began = touchline::clock::monotonic();
+    for _ in 0..1_000 {
+        events.clear();
+        calls.iter().for_each(|call| simulator.answer_into(call, START, &mut events));
+    }
+    let rate = 1_000_000.0 / began.elapsed().as_secs_f64();
+    eprintln!("{rate:.0} answers a second");
+    assert!(rate > 2_000_000.0);
 }

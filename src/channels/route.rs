@@ -348,6 +348,14 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_names_the_profiles_and_closes_the_route() {
+        let schema = serde_json::to_value(schemars::schema_for!(RouteSpec)).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["required"], serde_json::json!(["name", "channel", "limit"]));
+        assert!(schema.to_string().contains("\"sms-promotional\""));
+    }
+
+    #[test]
     fn a_reservation_covers_the_longest_call() {
         let mut route = RouteSpec::simulated("a", Channel::Call, Rate { count: 1, per_ms: 1_000 });
         assert_eq!(route.reserve_micros(1), 0);
