@@ -1,1 +1,154 @@
-//! Composition root. (To be filled in.)
+//! The composition root: it alone knows every concrete type, and builds clock, store, channels and actors bottom-up.
+pub mod bench;
+pub mod demo;
+mod failure;
+pub mod files;
+pub mod operate;
+pub mod outcome;
+pub mod rehearse;
+pub mod run;
+
+pub use failure::Failure;
+
+use crate::actors::running::{Route, Running};
+use crate::campaign_file::{self, Known};
+use crate::channels::route::RouteSpec;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::desk::submit;
+use crate::domain::campaign::Campaign;
+use crate::domain::time::Timestamp;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{CampaignRow, Status, StatusChange, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What a command needs of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It must be there; nothing is written.
+    Read,
+    /// It is made when it is not there.
+    Write,
+}
+
+/// Everything that a command works with.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl App {
+    /// Opens the store that the settings name.
+    pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
+        let store = open_store(&config.store_url(), access, true).await?;
+        Ok(Self { config, store, clock: Arc::new(SystemClock) })
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What campaign files are checked against beside themselves.
+    pub async fn known(&self) -> Result<Known, Failure> {
+        let lists = self.store.lists().await?.into_iter().filter(|l| l.frozen_at.is_some()).map(|l| l.name).collect();
+        Ok(Known { lists: Some(lists), ..known_routes(&self.config) })
+    }
+
+    /// Reads a campaign file against this store and these routes.
+    pub async fn campaign_file(&self, path: &Path) -> Result<Campaign, Failure> {
+        read_campaign(path, &self.known().await?)
+    }
+
+    /// The campaign of a run, from the file kept with it.
+    pub fn campaign_of(&self, row: &CampaignRow) -> Result<Campaign, Failure> {
+        campaign_file::load(&row.name, &row.source).map_err(|faults| Failure::diagnostics(&faults))
+    }
+
+    /// The configured routes as the engine knows them.
+    pub async fn routes(&self) -> Result<Vec<(Route, RouteSpec)>, Failure> {
+        let mut routes = Vec::new();
+        for spec in &self.config.routes {
+            let id = self.store.route_id(&spec.name).await?;
+            routes.push((route(id, spec), spec.clone()));
+        }
+        Ok(routes)
+    }
+
+    /// Puts a run together for the engine, and marks it running.
+    pub async fn running(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64, at: Timestamp) -> Result<Arc<Running>, Failure> {
+        let campaign = self.campaign_of(&row)?;
+        let law = Arc::new(submit::law(&campaign)?);
+        let row = if row.status == Status::Approved {
+            let change = StatusChange { to: Status::Running, by: "engine".to_owned(), why: "started".to_owned(), at, reason: None };
+            self.store.set_status(row.id, &change).await?
+        } else {
+            row
+        };
+        let waves = self.store.waves(row.id).await?;
+        let routes: Vec<Route> = routes.iter().map(|(r, _)| r.clone()).collect();
+        Running::new(row, campaign, law, waves, &routes, fence).map(Arc::new).map_err(|faults| Failure::no(faults.join("\n")))
+    }
+}
+
+/// Opens a store by its URL. `durable`: wait for the disk at every commit.
+pub async fn open_store(url: &str, access: Access, durable: bool) -> Result<Arc<dyn Store>, Failure> {
+    if url == "memory:" {
+        return Ok(Arc::new(MemoryStore::new()));
+    }
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Err(Failure::use_(format!(
+            "--store: expected sqlite:PATH, found a {} store, which this version does not open",
+            url.split(':').next().unwrap_or("nameless")
+        )));
+    };
+    let path = PathBuf::from(path.trim_start_matches("//"));
+    let options = Options { create: access == Access::Write, durable, ..Options::default() };
+    Ok(Arc::new(SqliteStore::open_with(&path, options).await?))
+}
+
+fn known_routes(config: &Config) -> Known {
+    Known { routes: config.routes.iter().map(|r| (r.name.clone(), r.channel)).collect(), ..Known::default() }
+}
+
+/// Reads a campaign file without a store.
+pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure> {
+    read_campaign(path, &known_routes(config))
+}
+
+fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
+    let text = files::read_text(path)?;
+    let name = path.display().to_string();
+    let campaign = campaign_file::load_with(&name, &text, known).map_err(|faults| Failure::diagnostics(&faults))?;
+    let law = submit::law(&campaign)?;
+    let schedule = &campaign.schedule;
+    let faults: Vec<_> = law
+        .not_in_force(schedule.starts_at(), schedule.ends_at())
+        .iter()
+        .map(|fault| campaign_file::fault_at(&name, &text, "policy", fault))
+        .collect();
+    if faults.is_empty() { Ok(campaign) } else { Err(Failure::diagnostics(&faults)) }
+}
+
+/// A configured route as the engine knows it.
+fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
+    let tariff = spec.clone();
+    Route {
+        id,
+        name: spec.name.clone(),
+        channel: spec.channel,
+        limit: Some(spec.limit),
+        provider: spec.provider.clone().map(|p| (p, spec.provider_limit)),
+        concurrency: spec.concurrency,
+        weight: spec.weight,
+        idempotent: spec.idempotent,
+        wants_attributes: spec.replay.is_some(),
+        reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),
+    }
+}

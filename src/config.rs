@@ -1,6 +1,7 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
+use crate::finance::MailTls;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
@@ -41,19 +42,6 @@ pub struct StoreConfig {
     pub data: Option<PathBuf>,
 }
 
-/// How a mail server is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Tls {
-    /// In the clear: for a relay on this machine.
-    None,
-    /// In the clear, then encrypted (port 587).
-    #[default]
-    Starttls,
-    /// Encrypted from the first byte (port 465).
-    Tls,
-}
-
 /// How the finance export is mailed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -64,7 +52,7 @@ pub struct MailConfig {
     #[schemars(range(min = 1))]
     pub port: u16,
     /// Encryption.
-    pub tls: Tls,
+    pub tls: MailTls,
     /// The sender's address.
     pub from: String,
     /// The account, if the server asks for one.
@@ -72,11 +60,27 @@ pub struct MailConfig {
     /// Its password: from the environment alone (`TOUCHLINE_MAIL_PASSWORD`).
     #[serde(skip_serializing)]
     pub password: Option<Secret>,
+    /// PEM file of the bank's own certificate authority, trusted beside the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// Seconds that each answer of the server may take.
+    pub timeout_s: u64,
+    /// Data files are attached while they have no more bytes than this together; else the mail names the export's folder.
+    pub attach_limit_bytes: u64,
 }
 
 impl Default for MailConfig {
     fn default() -> Self {
-        Self { host: None, port: 587, tls: Tls::Starttls, from: "touchline@localhost".to_owned(), user: None, password: None }
+        Self {
+            host: None,
+            port: 587,
+            tls: MailTls::Starttls,
+            from: "touchline@localhost".to_owned(),
+            user: None,
+            password: None,
+            ca_file: None,
+            timeout_s: 30,
+            attach_limit_bytes: 10 << 20,
+        }
     }
 }
 
@@ -320,7 +324,7 @@ impl Config {
             faults.push(format!("mail.password: mail.user is set, but no password; set {PREFIX}MAIL_PASSWORD in the environment"));
         }
         if self.mail.password.is_some()
-            && self.mail.tls == Tls::None
+            && self.mail.tls == MailTls::None
             && !matches!(self.mail.host.as_deref(), None | Some("localhost" | "127.0.0.1" | "::1"))
         {
             faults.push("mail.tls: a password is not sent in the clear to another machine; use starttls or tls".to_owned());
