@@ -396,6 +396,20 @@ fn what_stands_just_inside_the_limits_compiles() {
     }
 }
 
+#[test]
+fn presets_are_judged_by_the_law_itself() {
+    let text = examples().into_iter().find(|(n, _)| n == "payment-date-sms").unwrap().1.replace("[cn-bank]", "[cn-bank, cn-bnak]");
+    let law = touchline::domain::law::Law::compose(&["cn-bnak".into()], Purpose::Service, &[], &[]);
+    match (law, load("f", &text)) {
+        (Ok(_), loaded) => assert!(loaded.is_ok(), "the law knows it, so the file may name it"),
+        (Err(faults), loaded) => {
+            let told = loaded.unwrap_err();
+            assert_eq!(places(&told), [format!("19:19 {}", faults[0])]);
+            assert_eq!(told[0].span.length, "cn-bnak".len());
+        }
+    }
+}
+
 /// All keys of the schema's objects, by the name under which the loader speaks of them.
 fn schema_keys() -> BTreeMap<&'static str, BTreeSet<String>> {
     let schema = json_schema();
