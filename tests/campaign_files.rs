@@ -328,6 +328,18 @@ fn rendering_underlines_and_is_plain_without_colour() {
 }
 
 #[test]
+fn faults_inside_a_block_of_text_stand_on_their_own_line() {
+    let faults = after("event-invitation-email", "您的邀请编号：{{ reference }}", "您的邀请编号：{{ referense }}");
+    assert_eq!(places(&faults), ["35:21 the text in zh-CN uses \"referense\", which no customer has"]);
+    let faults = after("event-invitation-email", "Your invitation number: {{ reference }}", "Your invitation number: {{ reference | shout }}");
+    assert_eq!(places(&faults), ["45:11 the template in en cannot be filled in: unknown filter: filter shout is unknown"]);
+    let faults = after("event-invitation-email", "You are warmly invited", "You are {{ warmly invited");
+    assert!(places(&faults)[0].starts_with("42:11 the template in en does not compile"), "{:?}", places(&faults));
+    let faults = after("payment-date-sms", "zh-CN: 【银行】尊敬的", "zh-CN: {{ name_masked }} #");
+    assert_eq!(places(&faults).len(), 1, "{:?}", places(&faults));
+}
+
+#[test]
 fn rubbish_in_expressions_and_templates_is_a_fault() {
     let deep = format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000));
     let long = "a + ".repeat(3_000) + "a";
