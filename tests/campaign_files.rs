@@ -328,6 +328,18 @@ fn rendering_underlines_and_is_plain_without_colour() {
 }
 
 #[test]
+fn faults_inside_a_block_of_text_stand_on_their_own_line() {
+    let faults = after("event-invitation-email", "您的邀请编号：{{ reference }}", "您的邀请编号：{{ referense }}");
+    assert_eq!(places(&faults), ["35:21 the text in zh-CN uses \"referense\", which no customer has"]);
+    let faults = after("event-invitation-email", "Your invitation number: {{ reference }}", "Your invitation number: {{ reference | shout }}");
+    assert_eq!(places(&faults), ["45:11 the template in en cannot be filled in: unknown filter: filter shout is unknown"]);
+    let faults = after("event-invitation-email", "You are warmly invited", "You are {{ warmly invited");
+    assert!(places(&faults)[0].starts_with("42:11 the template in en does not compile"), "{:?}", places(&faults));
+    let faults = after("payment-date-sms", "zh-CN: 【银行】尊敬的", "zh-CN: {{ name_masked }} #");
+    assert_eq!(places(&faults).len(), 1, "{:?}", places(&faults));
+}
+
+#[test]
 fn rubbish_in_expressions_and_templates_is_a_fault() {
     let deep = format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000));
     let long = "a + ".repeat(3_000) + "a";
@@ -393,6 +405,20 @@ fn what_stands_just_inside_the_limits_compiles() {
         let campaign = load("f", &changed).unwrap_or_else(|faults| panic!("{}", render(&faults, false)));
         let values = [("a", touchline::domain::expression::Value::Int(1)), ("job", touchline::domain::expression::Value::Text("7".into()))];
         assert_eq!(campaign.audience.filter.unwrap().holds(values), Ok(answer), "{expression}");
+    }
+}
+
+#[test]
+fn presets_are_judged_by_the_law_itself() {
+    let text = examples().into_iter().find(|(n, _)| n == "payment-date-sms").unwrap().1.replace("[cn-bank]", "[cn-bank, cn-bnak]");
+    let law = touchline::domain::law::Law::compose(&["cn-bnak".into()], Purpose::Service, &[], &[]);
+    match (law, load("f", &text)) {
+        (Ok(_), loaded) => assert!(loaded.is_ok(), "the law knows it, so the file may name it"),
+        (Err(faults), loaded) => {
+            let told = loaded.unwrap_err();
+            assert_eq!(places(&told), [format!("19:19 {}", faults[0])]);
+            assert_eq!(told[0].span.length, "cn-bnak".len());
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! What is SQLite's own beyond the conformance suite: files, versions, processes, crashes, the database's own checks.
+#![allow(clippy::unwrap_used)]
 use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -51,7 +52,7 @@ async fn the_checks_of_the_database_know_the_states_of_the_program() {
         for (good, reason, started) in
             [(true, reason, started), (false, 999, started), (false, reason, if started.is_some() { None } else { Some(1) })]
         {
-            if state == State::Started && reason == 999 || state == State::Scheduled && reason == 999 {
+            if reason == 999 && matches!(state, State::Started | State::Scheduled) {
                 continue; // These two bear any reason.
             }
             seq += 1;

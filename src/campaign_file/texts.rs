@@ -190,9 +190,13 @@ fn slip(found: &str, name: &str) -> bool {
 pub(super) fn template(faults: &mut Faults, known: &Known, node: &Node, language: &str, what: &str) -> Option<Template> {
     let expected = format!("{what} in {language}");
     let Kind::Scalar { text, style } = &node.kind else {
-        faults.wrong(node, &expected);
-        if matches!(node.kind, Kind::Map(_)) {
-            faults.add(&node.at, "a text that begins with { is read as a mapping").help("put the whole text into quotes");
+        match &node.kind {
+            // `{{ name }}` without quotes: a mapping whose key is a mapping, told already when the tree was built.
+            Kind::Map(entries) if entries.iter().any(|e| e.key.is_empty()) => {}
+            Kind::Map(_) => {
+                faults.add(&node.at, "found a mapping").expected(expected).help("a text that begins with { needs quotes around the whole of it");
+            }
+            _ => faults.wrong(node, &expected),
         }
         return None;
     };
@@ -211,8 +215,7 @@ pub(super) fn template(faults: &mut Faults, known: &Known, node: &Node, language
         Ok(template) => template,
         Err(why) => {
             let first = why.lines().next().unwrap_or("").trim();
-            // MiniJinja ends its message with `(in t:LINE)`.
-            let (message, line) = first.rsplit_once(" (in t:").map_or((first, 1), |(m, l)| (m, l.trim_end_matches(')').parse().unwrap_or(1)));
+            let (message, line) = told(first);
             let at = line_of(text, line).map_or_else(|| node.at.clone(), |inner| within(&faults.page, node, &inner));
             let help = "variables stand as {{ name }}, conditions as {% if name %} ... {% endif %}";
             faults.add(&at, format!("the template in {language} does not compile: {message}")).help(help);
@@ -220,7 +223,9 @@ pub(super) fn template(faults: &mut Faults, known: &Known, node: &Node, language
         }
     };
     if let Some(why) = rehearse(&template) {
-        faults.add(&node.at, format!("the template in {language} cannot be filled in: {why}"));
+        let (message, line) = told(&why);
+        let at = line_of(text, line).map_or_else(|| node.at.clone(), |inner| within(&faults.page, node, &inner));
+        faults.add(&at, format!("the template in {language} cannot be filled in: {message}"));
         return None;
     }
     let Some(attributes) = &known.attributes else { return Some(template) };
@@ -239,7 +244,12 @@ pub(super) fn template(faults: &mut Faults, known: &Known, node: &Node, language
     Some(template)
 }
 
-/// The first line (from 1) of a text as a range of it, without blanks at its ends.
+/// Message and line of what MiniJinja says, which ends with `(in t:LINE)`.
+fn told(why: &str) -> (&str, usize) {
+    why.rsplit_once(" (in t:").map_or((why, 1), |(message, line)| (message, line.trim_end_matches(')').parse().unwrap_or(1)))
+}
+
+/// A line (from 1) of a text as a range of it, without blanks at its ends.
 fn line_of(text: &str, line: usize) -> Option<Range<usize>> {
     let start = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum::<usize>();
     let found = text.get(start..)?.lines().next()?;
@@ -268,8 +278,7 @@ fn rehearse(template: &Template) -> Option<String> {
         let names = template.variables().iter().filter(|n| !TEMPLATE_FUNCTIONS.contains(&n.as_str()));
         let values: serde_json::Map<String, serde_json::Value> = names.map(|n| (n.clone(), value.clone())).collect();
         if let Err(why) = quietly(|| template.render(&serde_json::Value::Object(values))) {
-            let first = why.lines().next().unwrap_or("").trim();
-            faults.push(first.rsplit_once(" (in t:").map_or(first, |(message, _)| message).to_owned());
+            faults.push(why.lines().next().unwrap_or("").trim().to_owned());
         }
     }
     let for_all = faults.iter().position(|f| f.starts_with("unknown ")).or_else(|| (faults.len() == kinds.len()).then_some(0))?;

@@ -72,7 +72,7 @@ pub struct InCampaign {
 pub struct TouchSeen {
     /// Its name (campaign-customer-seq), as `touchline resolve` takes it.
     pub touch: String,
-    /// The step, by name where the file can be read.
+    /// The step: its name, or its place from 1 when the file can no longer be read.
     pub step: String,
     /// The attempt within the step.
     pub attempt: u16,
@@ -184,6 +184,7 @@ async fn in_campaign(
     routes: &[(RouteId, String)],
 ) -> DeskResult<InCampaign> {
     let rules = store.rules(run.id).await?;
+    let file = crate::campaign_file::load(&run.name, &run.source).ok();
     let (standing, why) = match touches.last() {
         Some(head) => (head.customer_state().name().to_owned(), words(head)),
         None => without_a_row(store, customer.id, &run).await?,
@@ -193,7 +194,7 @@ async fn in_campaign(
         let receipts = store.receipts(touch.key).await?;
         seen.push(TouchSeen {
             touch: touch.key.to_string(),
-            step: format!("{}", touch.step.0 + 1),
+            step: file.as_ref().and_then(|c| c.step(touch.step)).map_or_else(|| (touch.step.0 + 1).to_string(), |s| s.name.clone()),
             attempt: touch.attempt,
             channel: touch.channel,
             route: touch.route.and_then(|id| routes.iter().find(|(r, _)| *r == id)).map(|(_, name)| name.clone()),
