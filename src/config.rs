@@ -291,6 +291,8 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String 
 fn place(figment: &Figment, path: &str) -> String {
     match figment.find_metadata(path) {
         Some(meta) => match meta.source.as_ref() {
+            // Flags are merged in by this file itself.
+            Some(figment::Source::Code(_)) => "set by a flag".to_owned(),
             Some(source) => format!("set in {source}"),
             None if meta.name.contains("environment") => format!("set in the environment ({PREFIX}{})", path.to_uppercase().replacen('.', "_", 1)),
             None => "set by a flag".to_owned(),
