@@ -1,5 +1,6 @@
 //! The composition root: it alone knows every concrete type, and builds clock, store, channels and actors bottom-up.
 pub mod bench;
+pub mod carrier;
 pub mod demo;
 mod failure;
 pub mod files;

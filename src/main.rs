@@ -1,2 +1,8 @@
 //! The `touchline` binary.
-fn main() {}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    touchline::cli::main()
+}

@@ -1,4 +1,5 @@
 //! A route: pulls touches by credit, paces them, hands them to its carrier, passes what the carrier says to the recorder.
+use super::hosted::Sizes;
 use super::limits::{LimitOf, Limits};
 use super::machine::Machine;
 use super::perform::Started;
@@ -12,10 +13,6 @@ use crate::domain::time::{SECOND, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Touches asked of one campaign at once, at most.
-const ASK: usize = 5_000;
-/// Touches in hand when neither limit nor concurrency says less.
-const CREDIT: usize = 20_000;
 /// Touches of one campaign sent before the next campaign of the same priority has its turn.
 const TURN: usize = 50;
 /// Refusals of service in a row before the route rests until the carrier's own time.
@@ -71,6 +68,7 @@ pub struct Channel {
     route: Route,
     limits: Limits,
     credit: usize,
+    sizes: Sizes,
     clients: BTreeMap<CampaignId, Client>,
     in_flight: HashMap<TouchKey, InFlight>,
     unrecorded: usize,
@@ -87,7 +85,7 @@ pub struct Channel {
 
 impl Channel {
     /// For a route; sets its limits.
-    pub fn new(route: Route, limits: Limits) -> Self {
+    pub fn new(route: Route, limits: Limits, sizes: Sizes) -> Self {
         if let Some(rate) = route.limit {
             limits.set(LimitOf::Route(route.id), rate);
         }
@@ -95,7 +93,8 @@ impl Channel {
             limits.set(LimitOf::Provider(name.clone()), *rate);
         }
         Self {
-            credit: credit(&route),
+            credit: credit(&route, sizes.credit),
+            sizes,
             route,
             limits,
             clients: BTreeMap::new(),
@@ -136,7 +135,7 @@ impl Channel {
             self.clients.iter().filter(|(_, c)| ready(c) && c.running.campaign.priority == highest).map(|(id, _)| *id).collect();
         let split = equals.partition_point(|id| *id <= self.last_asked);
         let order: Vec<CampaignId> = equals.iter().skip(split).chain(equals.iter().take(split)).copied().collect();
-        let share = (free / order.len().max(1)).clamp(1, ASK);
+        let share = (free / order.len().max(1)).clamp(1, self.sizes.batch);
         for id in order {
             if free == 0 {
                 break;
@@ -265,14 +264,14 @@ impl Channel {
 }
 
 /// What a route may have in hand: two seconds of its limit, within its concurrency.
-fn credit(route: &Route) -> usize {
-    let limited = route.limit.map_or(CREDIT, |rate| two_seconds(rate.count, rate.per_ms));
-    limited.min(usize::try_from(route.concurrency).unwrap_or(usize::MAX)).clamp(1, CREDIT)
+fn credit(route: &Route, most: usize) -> usize {
+    let limited = route.limit.map_or(most, |rate| two_seconds(rate.count, rate.per_ms));
+    limited.min(usize::try_from(route.concurrency).unwrap_or(usize::MAX)).clamp(1, most)
 }
 
 /// What a campaign may have waiting in a route, so that its own slower rate does not hold the others' credit.
 fn lookahead(client: &Client) -> usize {
-    client.running.campaign.limits.rate.map_or(CREDIT, |rate| two_seconds(rate.count, rate.per_ms))
+    client.running.campaign.limits.rate.map_or(usize::MAX, |rate| two_seconds(rate.count, rate.per_ms))
 }
 
 fn two_seconds(count: u32, per_ms: i64) -> usize {

@@ -77,6 +77,23 @@ pub struct Setup {
     pub linger_ms: i64,
     /// How often the janitor makes its round, in milliseconds.
     pub janitor_ms: i64,
+    /// How much is in hand at once.
+    pub sizes: Sizes,
+}
+
+/// How much is in hand at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Touches begun or settled in one transaction, at most.
+    pub batch: usize,
+    /// Touches of a route asked for, in flight or not yet recorded, at most.
+    pub credit: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { batch: 5_000, credit: 20_000 }
+    }
 }
 
 /// Who hosts machines, and how a new one is added.
@@ -90,9 +107,9 @@ impl Setup {
     pub fn found(&self, host: &mut impl Host) {
         let limits = Limits::default();
         for route in &self.routes {
-            host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone()));
+            host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone(), self.sizes));
         }
-        host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms));
+        host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms, self.sizes.batch));
         host.host(Address::Janitor, Janitor::new(self.fence, self.janitor_ms, &self.routes));
         host.host(Address::Scheduler, Scheduler::default());
         let routes = self.routes.iter().map(|r| r.id).collect();

@@ -14,9 +14,6 @@ use crate::store::{ReceiptRow, Recorded, Settled};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Settlements in one commit, at most.
-const BATCH: usize = 5_000;
-
 /// A touch that was handed to a carrier.
 #[derive(Debug)]
 pub struct InFlight {
@@ -92,6 +89,7 @@ impl Group {
 pub struct Recorder {
     fence: i64,
     linger_ms: i64,
+    batch: usize,
     running: HashMap<CampaignId, Arc<Running>>,
     open: HashMap<BatchId, usize>,
     waiting: Group,
@@ -101,11 +99,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Under a fencing number; commits wait up to `linger_ms` for company.
-    pub fn new(fence: i64, linger_ms: i64) -> Self {
+    /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there.
+    pub fn new(fence: i64, linger_ms: i64, batch: usize) -> Self {
         Self {
             fence,
             linger_ms,
+            batch,
             running: HashMap::new(),
             open: HashMap::new(),
             waiting: Group::default(),
@@ -184,7 +183,7 @@ impl Recorder {
             return;
         }
         let since = *self.since.get_or_insert(at);
-        let full = self.waiting.settlements.len() >= BATCH;
+        let full = self.waiting.settlements.len() >= self.batch;
         if self.committing.is_some() || !(full || at.since(since) >= self.linger_ms) {
             return;
         }

@@ -1,2 +1,190 @@
-//! (To be filled in.)
+//! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
+mod bench;
+mod campaign;
+mod carrier;
+mod completions;
+mod demo;
+mod doctor;
+mod explain;
+mod export;
+mod import;
+mod migrate;
+mod plan;
+mod rehearse;
+mod resolve;
+mod run;
+mod schema;
 pub mod ui;
+mod validate;
+mod verify;
+
+use crate::app::{Access, App, Failure};
+use crate::config::{self, Config, Level, LogFormat, Overrides};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs a bank's remote marketing: campaigns that call, text, push to and mail customers under limits and law, with a ledger that finance can reconcile.
+#[derive(Parser)]
+#[command(name = "touchline", version, after_help = "Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong use, 3 the store is out of reach.")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// One JSON document on standard output, nothing else there.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The settings; without it `touchline.toml` here, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The store: sqlite:PATH; without it `touchline.sqlite` in the data folder.
+    #[arg(long, global = true, value_name = "URL")]
+    store: Option<String>,
+    /// The data folder.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Log more: error, warn, info, debug or trace.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job on made-up customers: import, plan, rehearse with live progress, attribute, export.
+    Demo(demo::Args),
+    /// Rehearse a whole campaign in virtual time against simulated carriers; it contacts nobody.
+    Rehearse(rehearse::Args),
+    /// Submit campaigns and run them to their end, in real time, on the routes configured.
+    Run(run::Args),
+    /// Check campaign files: every fault with line and column, and what to do.
+    Validate(validate::Args),
+    /// Forecast a campaign before its launch: reach, losses, attempts, finish time, cost, collisions.
+    Plan(plan::Args),
+    /// Import customers, lists, consents, suppressions or facts by a mapping file.
+    Import(import::Args),
+    /// Submit, approve, start, pause, resume, stop, show, list or compare campaigns.
+    Campaign(campaign::Args),
+    /// Every decision about one customer, with its rule and time.
+    Explain(explain::Args),
+    /// Export results, touches or conversions for finance.
+    Export(export::Args),
+    /// Recompute an export's totals and hashes from its files and the ledger, and compare.
+    Verify(verify::Args),
+    /// Settle touches in doubt, with a reason, audited.
+    Resolve(resolve::Args),
+    /// Measure: touches, import, export.
+    Bench(bench::Args),
+    /// Print a JSON Schema: campaign, mapping or config.
+    Schema(schema::Args),
+    /// Print shell completions.
+    Completions(completions::Args),
+    /// Look everything over: store, sums, calendars, disk, settings.
+    Doctor(doctor::Args),
+    /// Make the store, or bring it to this program's version.
+    Migrate(migrate::Args),
+    /// A simulated carrier as a process of its own, which remembers what it was sent.
+    #[command(hide = true)]
+    Carrier(carrier::Args),
+}
+
+/// What every subcommand gets.
+struct Context {
+    json: bool,
+    config: Config,
+}
+
+impl Context {
+    async fn open(&self, access: Access) -> Result<App, Failure> {
+        App::open(self.config.clone(), access).await
+    }
+    /// Prints the answer: JSON, or the text made for people.
+    fn answer<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        use std::io::Write;
+        let text = if self.json {
+            serde_json::to_string_pretty(value).map_err(|e| Failure::no(format!("the answer could not be written as JSON: {e}")))?
+        } else {
+            text(value)
+        };
+        match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::no(format!("cannot write the answer: {e}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the answer was yes.
+type Answer = Result<bool, Failure>;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.global.json;
+    match start(cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            if json {
+                println!("{}", serde_json::to_string_pretty(&failure.detail).unwrap_or_default());
+            }
+            eprintln!("{}", failure.text.trim_end());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn start(cli: Cli) -> Answer {
+    let Global { json, config, store, data, log_level } = cli.global;
+    let overrides = Overrides { store_url: store, data, log_level };
+    let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
+    set_up_log(&config);
+    let context = Context { json, config };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
+    runtime.block_on(dispatch(cli.command, &context))
+}
+
+async fn dispatch(command: Command, context: &Context) -> Answer {
+    match command {
+        Command::Demo(args) => demo::run(args, context).await,
+        Command::Rehearse(args) => rehearse::run(args, context).await,
+        Command::Run(args) => run::run(args, context).await,
+        Command::Validate(args) => validate::run(&args, context),
+        Command::Plan(args) => plan::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
+        Command::Campaign(args) => campaign::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
+        Command::Export(args) => export::run(args, context).await,
+        Command::Verify(args) => verify::run(args, context).await,
+        Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Bench(args) => bench::run(args, context).await,
+        Command::Schema(args) => schema::run(&args, context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Carrier(args) => carrier::run(args).await,
+    }
+}
+
+fn set_up_log(config: &Config) {
+    let level = match config.log.level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    // Foreign crates are heard when they warn: what they say at lower levels may hold what we would not log.
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,touchline={level}"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process (tests) is not an error worth dying for.
+    let _ = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}

@@ -1,14 +1,19 @@
 //! What people see: progress, aligned tables, numbers and spans of time. Everything here goes to standard error or is a text
 //! that the caller prints; with `--json` nothing of it appears.
+use crate::desk::control::Listed;
 use crate::desk::doctor::{Check, Health};
 use crate::desk::explain::Explanation;
 use crate::desk::plan::Plan;
 use crate::desk::report::Report;
+use crate::finance::VerifyReport;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// The bar of a known total.
+const COUNTED: &str = "{msg} [{bar:30}] {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {elapsed} gone, {eta} left";
 
 /// How often a line is written when standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -28,16 +33,27 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let target = if json || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target((total > 0).then_some(total), target);
-        let form = if total > 0 {
-            "{msg} [{bar:30}] {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {elapsed} gone, {eta} left"
-        } else {
-            "{msg} {spinner} {human_pos}  {per_sec}  {elapsed} gone"
-        };
+        let form = if total > 0 { COUNTED } else { "{msg} {spinner} {human_pos}  {per_sec}  {elapsed} gone" };
         if let Ok(style) = ProgressStyle::with_template(form) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_owned());
         Self { bar, what: what.to_owned(), lines: !json && !terminal, written: Mutex::new(crate::clock::monotonic()) }
+    }
+
+    /// For bytes of a file.
+    pub fn bytes(what: &str, total: u64, json: bool) -> Self {
+        let progress = Self::new(what, total, json);
+        let form = "{msg} [{bar:30}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            progress.bar.set_style(style.progress_chars("=> "));
+        }
+        progress
+    }
+
+    /// What is being done, when it changes on the way.
+    pub fn describe(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
     }
 
     /// So many are done.
@@ -60,7 +76,12 @@ impl Progress {
 
     /// The total has become known, or has changed.
     pub fn total(&self, total: u64) {
-        self.bar.set_length(total);
+        if self.bar.length() != Some(total) {
+            if let Ok(style) = ProgressStyle::with_template(COUNTED) {
+                self.bar.set_style(style.progress_chars("=> "));
+            }
+            self.bar.set_length(total);
+        }
     }
 
     /// A line above the bar.
@@ -93,6 +114,49 @@ impl Progress {
         let done = number(i64::try_from(done).unwrap_or(i64::MAX));
         format!("{}: {done}{of}, {} a second, {} gone{left}", self.what, number(rate), span(elapsed.as_secs_f64()))
     }
+}
+
+/// What a verification found.
+pub fn verification(report: &VerifyReport) -> String {
+    let verdict = if report.is_intact() { "intact" } else { "NOT INTACT" };
+    let mut parts = vec![format!("export {:06} of {}: {} rows, {verdict}", report.number, report.campaign, number(report.rows))];
+    for (title, count, differences) in
+        [("faults", report.fault_count, &report.faults), ("changed in the ledger since", report.moved_on_count, &report.moved_on)]
+    {
+        if count > 0 {
+            let rows = differences.iter().map(|d| vec![d.file.clone(), d.what.clone(), d.expected.clone(), d.found.clone()]).collect();
+            parts.push(format!("{title}: {count}\n{}", table(&["file", "what", "expected", "found"], &[], rows)));
+        }
+    }
+    parts.extend(report.unchecked.iter().map(|u| format!("not checked: {u}")));
+    parts.extend(report.advice.clone());
+    parts.join("\n")
+}
+
+/// The runs of a store.
+pub fn campaigns(all: &[Listed]) -> String {
+    let rows = all
+        .iter()
+        .map(|l| {
+            let count = |name: &str| number(l.counts.get(name).copied().unwrap_or(0));
+            let row = &l.campaign;
+            let mode = if l.rehearsal { "rehearsal" } else { "run" };
+            vec![
+                row.name.clone(),
+                row.version.to_string(),
+                mode.to_owned(),
+                row.status.to_string(),
+                number(row.audience),
+                count("pending"),
+                count("reached"),
+                number(l.attempts),
+            ]
+        })
+        .collect::<Vec<_>>();
+    if rows.is_empty() {
+        return "no campaigns; hand one in: touchline campaign submit FILE".to_owned();
+    }
+    table(&["campaign", "version", "mode", "status", "audience", "pending", "reached", "attempts"], &[1, 4, 5, 6, 7], rows)
 }
 
 /// A whole number with commas between thousands.

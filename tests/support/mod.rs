@@ -164,7 +164,16 @@ pub async fn setup(store: Arc<dyn Store>, campaigns: &[Campaign], routes: &[Rout
         running.push(Arc::new(Running::new(row, campaign.clone(), law, waves, routes, fence).unwrap()));
     }
     let patience = Patience { poll_ms: 365 * DAY, drain_ms: DAY };
-    Setup { store, routes: routes.to_vec(), campaigns: running, fence, patience, linger_ms: 50, janitor_ms: HOUR }
+    Setup {
+        store,
+        routes: routes.to_vec(),
+        campaigns: running,
+        fence,
+        patience,
+        linger_ms: 50,
+        janitor_ms: HOUR,
+        sizes: touchline::actors::hosted::Sizes::default(),
+    }
 }
 
 /// What a provider has been told, across every crash of its client.

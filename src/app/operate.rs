@@ -1,0 +1,100 @@
+//! What operators and compliance ask of a store: plan, report, explain, resolve, doctor.
+use super::{App, Failure};
+use crate::desk::doctor::{self, Check};
+use crate::desk::explain::{self, Explanation};
+use crate::desk::plan::{self, Plan};
+use crate::desk::report::{self, Report};
+use crate::desk::resolve::{self, Finding, Resolved, Selection};
+use crate::domain::campaign::Campaign;
+use crate::domain::journey;
+use crate::domain::planning::{Assumptions, RouteCapacity};
+use crate::domain::touch::Touch;
+use crate::store::{CampaignRow, Status};
+
+impl App {
+    /// Forecasts a campaign before its launch.
+    pub async fn plan(&self, campaign: &Campaign) -> Result<Plan, Failure> {
+        let routes: Vec<RouteCapacity> = self
+            .config
+            .routes
+            .iter()
+            .map(|spec| RouteCapacity {
+                name: spec.name.clone(),
+                channel: spec.channel,
+                rate: Some(spec.limit),
+                // What an ordinary attempt costs: one part, two minutes for a call.
+                cost_micros: spec.price_micros(1, 120),
+            })
+            .collect();
+        Ok(plan::plan(self.store.as_ref(), campaign, &routes, &Assumptions::default(), self.now()).await?)
+    }
+
+    /// A run by name: of the mode told, or its newest real run, or else its newest rehearsal.
+    pub async fn run_named(&self, name: &str, rehearsal: Option<bool>) -> Result<CampaignRow, Failure> {
+        Ok(self.store.campaign(name, rehearsal).await?)
+    }
+
+    /// A run that was handed in and approved before.
+    pub async fn approved(&self, name: &str) -> Result<CampaignRow, Failure> {
+        let row = self.store.campaign(name, Some(false)).await?;
+        match row.status {
+            Status::Approved | Status::Running | Status::Paused => Ok(row),
+            Status::Submitted => Err(Failure::no(format!(
+                "campaign {name} version {} is not approved; first: touchline campaign approve {name} --hash {}",
+                row.version,
+                row.hash.get(..12).unwrap_or(&row.hash)
+            ))),
+            Status::Finished | Status::Stopped => Err(Failure::no(format!("campaign {name} version {} is {}", row.version, row.status))),
+        }
+    }
+
+    /// The report of a run: with attribution once it has ended.
+    pub async fn status(&self, row: &CampaignRow) -> Result<Report, Failure> {
+        if matches!(row.status, Status::Finished | Status::Stopped) {
+            return Ok(self.outcome(row, self.now()).await?.report);
+        }
+        Ok(report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?)
+    }
+
+    /// Every decision about one customer.
+    pub async fn explain(&self, reference: &str, campaign: Option<&str>) -> Result<Explanation, Failure> {
+        Ok(explain::explain(self.store.as_ref(), reference, campaign).await?)
+    }
+
+    /// Touches in doubt of a campaign.
+    pub async fn in_doubt(&self, campaign: &str) -> Result<Vec<Touch>, Failure> {
+        let row = self.store.campaign(campaign, Some(false)).await?;
+        Ok(self.store.uncertain(row.id, 10_000).await?)
+    }
+
+    /// Settles touches in doubt by a person's word.
+    pub async fn resolve(&self, campaign: &str, selection: &Selection, finding: Finding, by: &str, why: &str) -> Result<Resolved, Failure> {
+        let row = self.store.campaign(campaign, Some(false)).await?;
+        let file = self.campaign_of(&row)?;
+        let ends_at = file.schedule.ends_at();
+        let fence = self.store.acquire(false, self.now()).await?;
+        let settle = |touch: &Touch, outcome: &crate::domain::outcome::Outcome| {
+            let mut faults = Vec::new();
+            let settled = journey::settle(&file, ends_at, touch, outcome, None, &mut faults);
+            for fault in faults {
+                tracing::warn!(%fault, "a condition could not be evaluated and counts as not true");
+            }
+            settled
+        };
+        let resolved = resolve::resolve(self.store.as_ref(), fence, &row, selection, finding, by, why, self.now(), &settle).await;
+        self.store.release(fence).await?;
+        Ok(resolved?)
+    }
+
+    /// Looks everything over.
+    pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
+        let data = self.config.data_folder();
+        Ok(doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?)
+    }
+
+    /// Adopts a restored or copied database as the one that sends.
+    pub async fn accept_restored(&self) -> Result<(), Failure> {
+        let fence = self.store.acquire(true, self.now()).await?;
+        Ok(self.store.release(fence).await?)
+    }
+}

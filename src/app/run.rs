@@ -1,0 +1,136 @@
+//! A run in real time, to its end, on the routes configured.
+use super::outcome::Outcome;
+use super::rehearse::Stand;
+use super::{App, Failure};
+use crate::actors::conductor::Patience;
+use crate::actors::hosted::{Setup, Sizes};
+use crate::actors::running::{Route, Running};
+use crate::actors::shell::{self, Engine};
+use crate::channels::route::RouteSpec;
+use crate::channels::{self, Carrier};
+use crate::clock::sleep_ms;
+use crate::desk::submit;
+use crate::domain::campaign::Campaign;
+use crate::domain::ids::RouteId;
+use crate::domain::time::SECOND;
+use crate::store::{CampaignRow, Status};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How often an operator's wish (pause, stop) from another process is read.
+const POLL_MS: i64 = 500;
+/// How long a drain waits for touches in flight.
+const DRAIN_MS: i64 = 30 * SECOND;
+/// How often progress is shown.
+const SHOW_MS: u64 = 200;
+
+impl App {
+    /// The engine's sizes by the settings.
+    pub fn sizes(&self) -> Sizes {
+        let of = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit) }
+    }
+
+    /// Submits and approves campaigns in the caller's name. The same file handed in while its run is unfinished goes on.
+    pub async fn enter(&self, campaigns: &[Campaign], by: &str) -> Result<Vec<CampaignRow>, Failure> {
+        let now = self.now();
+        let mut rows = Vec::new();
+        for campaign in campaigns {
+            let ends_at = campaign.schedule.ends_at();
+            if ends_at <= now {
+                return Err(Failure::no(format!(
+                    "campaign {}: it ended at {ends_at}; nothing is sent after a campaign's end. Give it a later schedule.end, or rehearse it: touchline rehearse",
+                    campaign.name
+                )));
+            }
+            let submitted = submit::submit(self.store.as_ref(), campaign, false, by, now).await?;
+            rows.push(submit::approve_row(self.store.as_ref(), &submitted.campaign, by, "run", now).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Runs campaigns to their end, or until `interrupt` comes true (then it drains). `watch` sees each a few times a second.
+    /// Afterwards each is attributed, exported and mailed as its `finance` section says.
+    pub async fn run(
+        &self,
+        rows: Vec<CampaignRow>,
+        seed: u64,
+        interrupt: impl Future<Output = ()>,
+        mut watch: impl FnMut(&CampaignRow, Stand),
+    ) -> Result<Vec<(CampaignRow, Outcome)>, Failure> {
+        let fence = self.store.acquire(false, self.now()).await?;
+        let ended = self.engine(&rows, fence, seed, interrupt, &mut watch).await;
+        self.store.release(fence).await?;
+        ended?;
+        let mut outcomes = Vec::new();
+        for row in rows {
+            let row = self.store.campaign_by_id(row.id).await?;
+            let mut outcome = self.outcome(&row, self.now()).await?;
+            if matches!(row.status, Status::Finished | Status::Stopped) {
+                self.finance(&row, &self.exports_folder(), &mut outcome).await?;
+            }
+            outcomes.push((row, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    async fn engine(
+        &self,
+        rows: &[CampaignRow],
+        fence: i64,
+        seed: u64,
+        interrupt: impl Future<Output = ()>,
+        watch: &mut impl FnMut(&CampaignRow, Stand),
+    ) -> Result<(), Failure> {
+        let Engine { stopper, ended } = self.start_engine(rows, fence, seed).await?;
+        tokio::pin!(interrupt, ended);
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                end = &mut ended => {
+                    return match end {
+                        Ok(Ok(())) => Ok(()),
+                        Ok(Err(text)) => Err(Failure::reach(text)),
+                        Err(_) => Err(Failure::reach("the engine ended without a word; the ledger is safe: run the command again")),
+                    };
+                }
+                () = &mut interrupt, if !interrupted => {
+                    interrupted = true;
+                    stopper.drain();
+                }
+                () = sleep_ms(SHOW_MS) => {
+                    for row in rows {
+                        watch(row, self.stand(row, self.now()).await?);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts an engine together and starts it.
+    pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
+        let all = self.routes().await?;
+        let mut running: Vec<Arc<Running>> = Vec::new();
+        for row in rows {
+            let row = self.store.campaign_by_id(row.id).await?;
+            if matches!(row.status, Status::Finished | Status::Stopped) {
+                continue;
+            }
+            running.push(self.running(row, &all, fence, self.now()).await?);
+        }
+        let used: Vec<RouteId> = running.iter().flat_map(|r| r.all_routes()).collect();
+        let routes: Vec<(Route, RouteSpec)> = all.into_iter().filter(|(r, _)| used.contains(&r.id)).collect();
+        let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, channels::build(spec, r.id, seed))).collect();
+        let setup = Setup {
+            store: Arc::clone(&self.store),
+            routes: routes.into_iter().map(|(r, _)| r).collect(),
+            campaigns: running,
+            fence,
+            patience: Patience { poll_ms: POLL_MS, drain_ms: DRAIN_MS },
+            linger_ms: i64::from(self.config.engine.linger_ms),
+            janitor_ms: i64::from(self.config.engine.janitor_ms),
+            sizes: self.sizes(),
+        };
+        shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
+    }
+}
