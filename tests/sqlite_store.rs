@@ -6,13 +6,15 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use touchline::domain::channel::Channel;
+use touchline::domain::consent::{ConsentState, Purpose};
 use touchline::domain::ids::CampaignId;
 use touchline::domain::outcome::Reason;
 use touchline::domain::tally::closed_sum;
 use touchline::domain::touch::State;
 use touchline::store::conformance::kit::{self, T0, bed};
 use touchline::store::sqlite::{Options, SqliteStore};
-use touchline::store::{CampaignBook, CustomerBook, LeaseTable, StoreError, TouchLedger};
+use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, StoreError, TouchLedger};
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
@@ -255,6 +257,28 @@ async fn a_restored_copy_refuses_to_send_until_told() {
     let store = SqliteStore::open(&path, false).await.unwrap();
     let error = store.acquire(false, T0).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unusable(why) if why.contains("another database")), "{error}");
+}
+
+#[tokio::test]
+async fn a_page_read_before_the_sender_took_over_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = fresh(&folder.path().join("bank.db")).await;
+    let bed = bed(&store, 3).await;
+    let (candidates, seen) = bed.first_timers(bed.run, 3).await;
+    let withdrawn = kit::consent(Channel::Call, ConsentState::Withdrawn, T0);
+    store.put_consents(&[(kit::reference(2), withdrawn)], None).await.unwrap();
+    store.release(bed.fence).await.unwrap();
+    let fence = store.acquire(false, T0).await.unwrap();
+    let request = touchline::store::BeginRequest { fence, ..bed.request(bed.run, T0, candidates, seen) };
+    let mut consents = Vec::new();
+    store
+        .begin(request, &mut |c, facts| {
+            consents.push(facts.contactability.consent(Channel::Call, Purpose::Marketing));
+            Some(kit::begun_of(c, bed.run, bed.route, T0))
+        })
+        .await
+        .unwrap();
+    assert_eq!(consents, [ConsentState::Unknown, ConsentState::Withdrawn, ConsentState::Unknown]);
 }
 
 #[tokio::test]

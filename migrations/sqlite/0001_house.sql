@@ -10,6 +10,8 @@ CREATE TABLE meta (
   fence          INTEGER NOT NULL DEFAULT 0,
   held           INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
   acquired_at    INTEGER,
+  -- The contactability change log is kept from here on; whoever read before reads again.
+  change_floor   INTEGER NOT NULL DEFAULT 0,
   last_run       INTEGER NOT NULL DEFAULT 0,
   last_rehearsal INTEGER NOT NULL DEFAULT 0
 );

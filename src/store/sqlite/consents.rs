@@ -174,7 +174,7 @@ impl ConsentList for SqliteStore {
     }
 }
 
-/// Customers whose packed state has changed after a place in the log, of those numbered from `first` to `last`.
+/// The packed states of these customers that may have changed after a place in the log (others between them may come along).
 pub(super) async fn changed_since(
     conn: &mut sqlx::SqliteConnection,
     seen: i64,
@@ -183,13 +183,17 @@ pub(super) async fn changed_since(
     let (Some(first), Some(last)) = (customers.iter().min(), customers.iter().max()) else {
         return Ok(Vec::new());
     };
-    let changed: Vec<i64> =
+    let floor: i64 = sqlx::query_scalar("SELECT change_floor FROM meta").fetch_one(&mut *conn).await?;
+    let changed: Vec<i64> = if seen < floor {
+        customers.iter().map(|c| c.0).collect()
+    } else {
         sqlx::query_scalar("SELECT DISTINCT customer_id FROM contactability_change WHERE seq > ? AND customer_id BETWEEN ? AND ?")
             .bind(seen)
             .bind(first.0)
             .bind(last.0)
             .fetch_all(&mut *conn)
-            .await?;
+            .await?
+    };
     if changed.is_empty() {
         return Ok(Vec::new());
     }

@@ -154,7 +154,10 @@ impl LeaseTable for SqliteStore {
             .bind(at.0)
             .fetch_one(&mut *writing.tx)
             .await?;
-        // Pages read before belong to senders that are gone.
+        // Pages read before belong to senders that are gone; should one come back, its customers are all read again.
+        sqlx::query("UPDATE meta SET change_floor = coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'contactability_change'), 0)")
+            .execute(&mut *writing.tx)
+            .await?;
         sqlx::query("DELETE FROM contactability_change").execute(&mut *writing.tx).await?;
         writing.commit().await?;
         let path = beside(&self.path, ".mark");

@@ -24,10 +24,10 @@ fn bound(limit: usize) -> i64 {
 }
 
 /// Rows of one packed read of an export: enough to make its overhead small, few enough to keep its text below a megabyte.
-const SCAN: usize = 4_000;
+pub(super) const SCAN: usize = 4_000;
 
 /// Touches of a campaign after a key, by its audience (see `reports`).
-async fn scan(conn: &mut SqliteConnection, campaign: CampaignId, after: (CustomerId, i64), limit: usize) -> StoreResult<Vec<Touch>> {
+pub(super) async fn scan(conn: &mut SqliteConnection, campaign: CampaignId, after: (CustomerId, i64), limit: usize) -> StoreResult<Vec<Touch>> {
     // The rest of the customer of the key, then the customers after it.
     let mut touches = if after.1 < 0 {
         Vec::new()

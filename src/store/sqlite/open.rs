@@ -4,7 +4,7 @@ use super::{SqliteStore, Writer};
 use crate::store::{StoreError, StoreResult};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
@@ -84,7 +84,9 @@ pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteC
         .foreign_keys(false)
         .statement_cache_capacity(160)
         .pragma("cache_size", format!("-{}", u64::from(cache_mib) * 1024))
-        .pragma("temp_store", "MEMORY");
+        .pragma("temp_store", "MEMORY")
+        // Bulk statements are tens of thousands of characters: a log of slow ones would drown everything else.
+        .disable_statement_logging();
     if options.read_only {
         // Not the read-only open of SQLite: a reader of a database in WAL mode must be able to make its shared index.
         settings.pragma("query_only", "1")

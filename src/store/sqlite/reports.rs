@@ -1,15 +1,14 @@
 //! Counts of a campaign: the tallies as kept, and the same from the rows.
 use super::rows::{code, reason};
-use super::{campaigns, packed};
-use crate::domain::channel::Channel;
-use crate::domain::ids::{CampaignId, RouteId};
-use crate::domain::tally::{Tallies, Tally, Weight, called_off_unseen};
-use crate::domain::touch::{EVER_REACHED, State, customer_state};
+use super::sums::Sums;
+use super::{campaigns, ledger};
+use crate::domain::ids::{CampaignId, CustomerId};
+use crate::domain::tally::{Tallies, Tally, called_off_unseen};
+use crate::domain::touch::{State, Touch};
+use crate::store::sqlite::Writing;
 use crate::store::sqlite::bulk::{self, Form};
-use crate::store::sqlite::{Writing, fault::unknown};
 use crate::store::{AttemptsBin, StoreResult};
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 use std::collections::BTreeMap;
 
 static ADD: Form<4> = Form {
@@ -40,11 +39,6 @@ pub(super) async fn tallies(conn: &mut SqliteConnection, id: CampaignId) -> Stor
     Ok(tallies)
 }
 
-/// A campaign's touches, by its audience: the ledger is clustered by customer, so a campaign of few customers in a long ledger
-/// is read by their keys.
-const TOUCHES: &str = "FROM campaign p CROSS JOIN list_member m CROSS JOIN touch t ON t.customer_id = m.customer_id AND t.campaign_id = p.id \
-                       WHERE p.id = ? AND m.list_id = p.audience_list";
-
 /// What calling off gave customers without a row: how many and why; `None` when the campaign was not called off.
 async fn unseen(conn: &mut SqliteConnection, id: CampaignId, seen: i64) -> StoreResult<Option<(i64, crate::domain::outcome::Reason)>> {
     let row = sqlx::query("SELECT audience, called_off_reason FROM campaign WHERE id = ?").bind(id.0).fetch_one(conn).await?;
@@ -52,46 +46,38 @@ async fn unseen(conn: &mut SqliteConnection, id: CampaignId, seen: i64) -> Store
     row.try_get::<Option<i64>, _>(1)?.map(|r| Ok((audience - seen, code("the reason", r, reason)?))).transpose()
 }
 
-/// The tallies from the rows: those of the same weight are counted together by SQLite.
-pub(super) async fn recount(conn: &mut SqliteConnection, id: CampaignId) -> StoreResult<Tallies> {
-    campaigns::by_id(conn, id).await?;
-    let head = "t.seq = (SELECT max(h.seq) FROM touch h WHERE h.customer_id = t.customer_id AND h.campaign_id = t.campaign_id)";
-    let sql = packed::pack(
-        &["state", "reason", "reached", "channel", "route_id", "head", "n", "cost", "parts", "seconds"],
-        &format!(
-            "FROM (SELECT t.state, t.reason, t.flags & {EVER_REACHED} AS reached, t.channel, t.route_id, {head} AS head, count(*) AS n, \
-             sum(t.cost_micros) AS cost, sum(t.parts) AS parts, sum(t.connected_s) AS seconds {TOUCHES} GROUP BY 1, 2, 3, 4, 5, 6)"
-        ),
-    );
-    let mut arguments = SqliteArguments::default();
-    arguments.add(id.0).map_err(sqlx::Error::Encode)?;
-    let text = packed::fetch(conn, sql.into(), arguments).await?;
-    let (mut tallies, mut seen) = (Tallies::default(), 0);
-    for mut row in packed::rows(&text) {
-        let mut weight = Weight {
-            state: code("the state", row.int()?, State::from_code)?,
-            reason: code("the reason", row.int()?, reason)?,
-            flags: u32::try_from(row.int()?).map_err(|_| unknown("flags", "out of range"))?,
-            channel: row.maybe_int()?.map(|c| code("the channel", c, Channel::from_code)).transpose()?,
-            route: row.maybe_int()?.map(|r| i32::try_from(r).map_err(|_| unknown("a route", r))).transpose()?.map(RouteId),
-            cost_micros: 0,
-            parts: 0,
-            connected_s: 0,
-        };
-        let is_head = row.int()? == 1;
-        let n = row.int()?;
-        weight.add_to(&mut tallies, is_head, n);
-        // Sums of many rows: more than a row's own fields hold.
-        weight.cost_micros = row.int()?;
-        if weight.state.stands() {
-            tallies.add(Tally::CostMicros, 0, weight.cost_micros);
-            tallies.add(Tally::Parts, 0, row.int()?);
-            tallies.add(Tally::ConnectedSeconds, 0, row.int()?);
-        }
-        if is_head {
-            seen += n;
+/// Walks the rows of a campaign in (customer, seq) order, and says of each whether it is its customer's head. In pages: SQLite
+/// would sort all rows in memory to group them.
+async fn walk(conn: &mut SqliteConnection, id: CampaignId, mut each: impl FnMut(&Touch, bool)) -> StoreResult<()> {
+    let mut after = (CustomerId(i64::MIN), -1);
+    let mut held: Option<Touch> = None;
+    loop {
+        let page = ledger::scan(conn, id, after, ledger::SCAN).await?;
+        let Some(last) = page.last() else { break };
+        after = (last.key.customer, i64::from(last.key.seq));
+        for touch in page {
+            let customer = touch.key.customer;
+            if let Some(held) = held.replace(touch) {
+                each(&held, held.key.customer != customer);
+            }
         }
     }
+    if let Some(held) = held {
+        each(&held, true);
+    }
+    Ok(())
+}
+
+/// The tallies from the rows.
+pub(super) async fn recount(conn: &mut SqliteConnection, id: CampaignId) -> StoreResult<Tallies> {
+    campaigns::by_id(conn, id).await?;
+    let (mut sums, mut tallies, mut seen) = (Sums::default(), Tallies::default(), 0);
+    walk(conn, id, |touch, is_head| {
+        sums.add(touch.into(), is_head, 1);
+        seen += i64::from(is_head);
+    })
+    .await?;
+    sums.flush(&mut tallies);
     if let Some((customers, reason)) = unseen(conn, id, seen).await? {
         called_off_unseen(&mut tallies, customers, reason);
     }
@@ -101,19 +87,15 @@ pub(super) async fn recount(conn: &mut SqliteConnection, id: CampaignId) -> Stor
 /// Customers by state and number of attempts that stand.
 pub(super) async fn attempts_histogram(conn: &mut SqliteConnection, id: CampaignId) -> StoreResult<Vec<AttemptsBin>> {
     let audience = campaigns::by_id(conn, id).await?.audience;
-    // SQLite takes the other columns of a group from the row that has the maximum: the head.
-    let sql = format!(
-        "SELECT state, reached, attempts, count(*) FROM (SELECT max(t.seq), t.state AS state, t.flags & {EVER_REACHED} AS reached, \
-         count(*) FILTER (WHERE t.state IN (2, 3, 4, 6)) AS attempts {TOUCHES} GROUP BY t.customer_id) GROUP BY 1, 2, 3"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.0).fetch_all(&mut *conn).await?;
-    let (mut bins, mut seen) = (BTreeMap::<(State, i64), i64>::new(), 0);
-    for row in rows {
-        let (reached, attempts, n): (i64, i64, i64) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let state = customer_state(code("the state", row.try_get(0)?, State::from_code)?, u32::from(reached != 0) * EVER_REACHED);
-        *bins.entry((state, attempts)).or_default() += n;
-        seen += n;
-    }
+    let (mut bins, mut seen, mut attempts) = (BTreeMap::<(State, i64), i64>::new(), 0, 0);
+    walk(conn, id, |touch, is_head| {
+        attempts += i64::from(touch.state.stands());
+        if is_head {
+            *bins.entry((touch.customer_state(), attempts)).or_default() += 1;
+            (seen, attempts) = (seen + 1, 0);
+        }
+    })
+    .await?;
     let rest = if unseen(conn, id, seen).await?.is_some() { State::Cancelled } else { State::Pending };
     if audience > seen {
         *bins.entry((rest, 0)).or_default() += audience - seen;
