@@ -1,6 +1,7 @@
 //! The forecast of a campaign before its launch: whom it will reach, whom it will lose and why, how many attempts it makes,
 //! when it is done and what it costs. Pure: counts of the audience, the law and assumed rates go in; expected numbers come out.
 mod flow;
+mod pace;
 
 use super::campaign::{Campaign, Rate, ReachRule};
 use super::channel::Channel;
