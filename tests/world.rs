@@ -5,8 +5,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use support::scene::Scene;
 use support::*;
-use touchline::actors::running::Route;
-use touchline::actors::world::{End, World};
+use touchline::actors::world::End;
 use touchline::actors::{Note, campaign, conductor};
 use touchline::domain::campaign::{Campaign, Rate};
 use touchline::domain::caps::Cap;
@@ -19,8 +18,7 @@ use touchline::domain::money::{Currency, Money};
 use touchline::domain::outcome::Reason;
 use touchline::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use touchline::domain::touch::State;
-use touchline::store::memory::MemoryStore;
-use touchline::store::{CampaignBook, ConsentList, LeaseTable, Status, Store, TouchLedger, Wanted};
+use touchline::store::{CampaignBook, ConsentList, LeaseTable, Status, TouchLedger, Wanted};
 
 #[test]
 fn a_campaign_reaches_or_misses_everybody_and_finishes() {
