@@ -45,6 +45,9 @@ pub struct Heard {
     pub tries: u8,
 }
 
+/// The touch that a receipt speaks of, and the customer's attributes where the campaign's conditions read them.
+pub type Meant = (Touch, Option<Arc<str>>);
+
 /// What it is told.
 #[derive(Debug)]
 pub enum Input {
@@ -62,7 +65,7 @@ pub enum Input {
     /// Receipts, not yet matched.
     Receipts(Vec<Receipt>),
     /// Receipts with the touches that they speak of, and attributes where needed.
-    Matched(Vec<(Heard, Option<(Touch, Option<Arc<str>>)>)>),
+    Matched(Vec<(Heard, Option<Meant>)>),
     /// Outcomes that the janitor found out (left by a crash, overdue), and batches that they close.
     Found {
         /// Touches and what to make of them.
@@ -176,7 +179,7 @@ impl Recorder {
     }
 
     /// A receipt changes a touch only upwards in the lattice; it is kept in any case.
-    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<(Touch, Option<Arc<str>>)>)>) {
+    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>) {
         self.matching = self.matching.saturating_sub(1);
         for (Heard { receipt, tries }, touch) in matched {
             if touch.is_none() && tries > 0 {
