@@ -182,10 +182,13 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
         return Err(vec![format!("--config {}: there is no such file", missing.display())]);
     }
     let path = file.unwrap_or(Path::new("touchline.toml"));
-    let toml = Toml::file_exact(path);
-    // A file that is no TOML at all is told by itself: the merged settings would not know which file it was.
-    toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
-    let mut figment = Figment::from(toml);
+    let mut figment = Figment::new();
+    if path.is_file() {
+        let toml = Toml::file_exact(path);
+        // A file that is no TOML at all is told by itself: the merged settings would not know which file it was.
+        toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
+        figment = figment.merge(toml);
+    }
     // The first underscore after the prefix parts section and key; sections are single words, keys may have underscores.
     let environment = Env::prefixed(PREFIX).filter_map(|key| key.as_str().contains('_').then(|| key.as_str().replacen('_', ".", 1).into()));
     figment = figment.merge(environment);
