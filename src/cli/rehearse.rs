@@ -28,7 +28,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     context.answer(&outcome, |o| {
         format!(
             "{}\nRehearsed in {} of real time.\nNext: touchline export results --campaign {name} --out DIR",
-            ui::report(&o.report),
+            ui::outcome(o),
             ui::span(begun.elapsed().as_secs_f64())
         )
     })?;
