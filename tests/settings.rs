@@ -45,3 +45,12 @@ fn a_fault_says_where_it_was_set() {
     std::fs::write(&file, "[engine\n").unwrap();
     assert!(load(Some(&file), &Overrides::default()).unwrap_err()[0].contains("t.toml"));
 }
+
+#[test]
+fn a_folder_without_a_settings_file_gives_the_defaults() {
+    // The package's own folder has no touchline.toml: what somebody meets who has just cloned the repository.
+    assert!(!std::path::Path::new("touchline.toml").exists());
+    let config = load(None, &Overrides::default()).unwrap();
+    assert_eq!(config.engine.batch, 5_000);
+    assert!(!config.routes.is_empty());
+}
