@@ -1,14 +1,16 @@
 //! What operators and compliance ask of a store: plan, report, explain, resolve, doctor.
+use super::outcome::Outcome;
 use super::{App, Failure};
 use crate::desk::doctor::{self, Check};
 use crate::desk::explain::{self, Explanation};
 use crate::desk::plan::{self, Plan};
-use crate::desk::report::{self, Report};
+use crate::desk::report;
 use crate::desk::resolve::{self, Finding, Resolved, Selection};
 use crate::domain::campaign::Campaign;
 use crate::domain::journey;
 use crate::domain::planning::{Assumptions, RouteCapacity};
 use crate::domain::touch::Touch;
+use crate::finance::AttributionReport;
 use crate::store::{CampaignRow, Status};
 
 impl App {
@@ -49,11 +51,12 @@ impl App {
     }
 
     /// The report of a run: with attribution once it has ended.
-    pub async fn status(&self, row: &CampaignRow) -> Result<Report, Failure> {
+    pub async fn status(&self, row: &CampaignRow) -> Result<Outcome, Failure> {
         if matches!(row.status, Status::Finished | Status::Stopped) {
-            return Ok(self.outcome(row, self.now()).await?.report);
+            return self.outcome(row, self.now()).await;
         }
-        Ok(report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?)
+        let report = report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?;
+        Ok(Outcome { report, attribution: AttributionReport::default(), exports: Vec::new(), mailed: None })
     }
 
     /// Every decision about one customer.

@@ -124,8 +124,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         }
         Verb::Status { name, rehearsal } => {
             let row = app.run_named(&name, rehearsal.then_some(true)).await?;
-            let report = app.status(&row).await?;
-            context.answer(&report, ui::report)?;
+            context.answer(&app.status(&row).await?, ui::outcome)?;
         }
         Verb::List => {
             let all = control::list(store).await?;

@@ -56,7 +56,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         let verified = if d.verified { "verified against the ledger" } else { "NOT equal to the ledger" };
         format!(
             "\n{}\n\nexports, {verified}:\n{exports}\n{} customers in {}; everything is in {}. Go on with:\n  {}",
-            ui::report(&d.outcome.report),
+            ui::outcome(&d.outcome),
             ui::number(d.outcome.report.audience),
             ui::span(begun.elapsed().as_secs_f64()),
             d.folder.display(),

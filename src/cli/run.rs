@@ -54,7 +54,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let reports: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let text = |o: &crate::app::outcome::Outcome| {
         let exports: String = o.exports.iter().map(|e| format!("\nexport: {}", e.folder.display())).collect();
-        ui::report(&o.report) + &exports
+        ui::outcome(o) + &exports
     };
     match reports.as_slice() {
         [one] => context.answer(one, text)?,

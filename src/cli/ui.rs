@@ -1,5 +1,6 @@
 //! What people see: progress, aligned tables, numbers and spans of time. Everything here goes to standard error or is a text
 //! that the caller prints; with `--json` nothing of it appears.
+use crate::app::outcome::Outcome;
 use crate::desk::control::Listed;
 use crate::desk::doctor::{Check, Health};
 use crate::desk::explain::Explanation;
@@ -263,6 +264,12 @@ pub fn report(report: &Report) -> String {
     let talk = if report.connected_seconds > 0 { format!(", {} connected seconds", number(report.connected_seconds)) } else { String::new() };
     parts.push(format!("cost {} {}{talk}, {}", report.cost.amount, report.cost.currency, span(report.elapsed_s)));
     parts.join("\n\n")
+}
+
+/// The report, and why a conversion has no lift.
+pub fn outcome(outcome: &Outcome) -> String {
+    let why = outcome.attribution.no_lift.iter().map(|l| format!("no lift of {}: {}", l.name, l.reason));
+    std::iter::once(report(&outcome.report)).chain(why).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The plan as tables, its warnings last, where they are seen.
