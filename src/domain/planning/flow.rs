@@ -3,8 +3,7 @@
 //!
 //! Amounts are expected values (a customer who will be reached with 0.3 is 0.3 of a reached one), hence floats; money is
 //! counted in integers, from rounded numbers of parts.
-mod serve;
-
+use super::bounds::{BEYOND, Bounds, DONE, DUST, Flow, SLOT, StepFlow};
 use super::pace::{Pace, spread, subsets};
 use super::{Question, StepEstimate};
 use crate::domain::campaign::{ReachRule, Step};
@@ -12,60 +11,8 @@ use crate::domain::channel::Channel;
 use crate::domain::ids::StepNo;
 use crate::domain::law::{Whereabouts, WindowVerdict};
 use crate::domain::outcome::{Disposition, Reason};
-use crate::domain::time::{HOUR, MINUTE, Timestamp};
+use crate::domain::time::{MINUTE, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-
-/// The grain of the simulation.
-pub const SLOT: i64 = 15 * MINUTE;
-/// Less than this many customers outstanding: the work is done.
-const DONE: f64 = 0.5;
-/// Expected amounts below this are dropped with their end counted where they stand.
-const DUST: f64 = 1e-7;
-/// How far past its end a campaign is followed to say when it would have finished: 180 days.
-const BEYOND: i64 = 180 * 24 * HOUR;
-
-/// How a simulation is bounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// All rates times this; infinity: no rate holds.
-    pub scale: f64,
-    /// Whether the end of the schedule ends the work.
-    pub ends: bool,
-}
-
-/// What the flow came to.
-#[derive(Clone, Debug, Default)]
-pub struct Flow {
-    /// Reached customers.
-    pub reached: f64,
-    /// Attempted, not reached.
-    pub missed: f64,
-    /// Never attempted, or cut off, by reason.
-    pub lost: BTreeMap<Reason, f64>,
-    /// Cut off by the schedule's end (in `lost` too).
-    pub left: f64,
-    /// Per step.
-    pub steps: Vec<StepFlow>,
-    /// When fewer than half a customer was outstanding; `None`: not within the bounds.
-    pub finished: Option<Timestamp>,
-    /// The first touch.
-    pub first: Option<Timestamp>,
-    /// The budget ended it.
-    pub budget_spent: bool,
-}
-
-/// One step's part of the flow.
-#[derive(Clone, Debug, Default)]
-pub struct StepFlow {
-    /// Customers that came to it.
-    pub entered: f64,
-    /// Attempts made.
-    pub attempts: f64,
-    /// Attempts that reached.
-    pub reached: f64,
-    /// Parts sent.
-    pub parts: f64,
-}
 
 /// Customers that behave alike.
 #[derive(Clone, Debug)]
@@ -99,6 +46,8 @@ struct Simulation<'a> {
     windows: HashMap<(usize, Channel), (WindowVerdict, Timestamp)>,
     now: Timestamp,
     end: Timestamp,
+    /// When the last attempt so far is known to have come to something.
+    told: Timestamp,
 }
 
 /// Runs the flow.
@@ -112,6 +61,7 @@ pub(super) fn run(question: &Question<'_>, groups: &[Group], bounds: Bounds) -> 
         pending: vec![0.0; groups.len()],
         windows: HashMap::new(),
         now: question.campaign.schedule.starts_at(),
+        told: question.campaign.schedule.starts_at(),
         end: if bounds.ends { question.campaign.schedule.ends_at() } else { question.campaign.schedule.ends_at().plus(BEYOND) },
     };
     simulation.run(bounds);
@@ -161,11 +111,11 @@ impl Simulation<'_> {
             }
             if self.flow.budget_spent {
                 self.abandon(Reason::Budget);
-                self.flow.finished = Some(used_until);
+                self.flow.finished = Some(used_until.max(self.told));
                 return;
             }
             if self.outstanding() < DONE {
-                self.flow.finished = Some(used_until);
+                self.flow.finished = Some(used_until.max(self.told));
                 self.settle_rest();
                 return;
             }
@@ -302,6 +252,140 @@ impl Simulation<'_> {
         }
     }
 
+    /// Lawful milliseconds of this slot for a group on a channel, and where they end; `None`: refused.
+    fn open_ms(&mut self, group: usize, channel: Channel, slot_end: Timestamp) -> Option<(i64, Timestamp)> {
+        let whereabouts = self.groups.get(group).map_or(Whereabouts::Unknown, |g| g.whereabouts);
+        let mut at = self.now;
+        let (mut open, mut last) = (0, self.now);
+        while at < slot_end {
+            let known = self.windows.get(&(group, channel)).copied().filter(|(_, valid)| *valid > at);
+            let (verdict, valid) = known.unwrap_or_else(|| {
+                let verdict = self.question.law.window(at, channel, whereabouts);
+                let valid = match verdict {
+                    WindowVerdict::Open { until, .. } => until,
+                    WindowVerdict::Closed { opens, .. } => opens,
+                    WindowVerdict::Refused { .. } => Timestamp::FAR,
+                };
+                // A verdict that is over at once would stand still: go on by a minute.
+                (verdict, Timestamp(valid.0.max(at.0 + MINUTE)))
+            });
+            self.windows.insert((group, channel), (verdict, valid));
+            let until = Timestamp(valid.0.min(slot_end.0));
+            match verdict {
+                WindowVerdict::Open { .. } => {
+                    open += until.since(at);
+                    last = until;
+                }
+                WindowVerdict::Closed { .. } => {}
+                WindowVerdict::Refused { .. } => return None,
+            }
+            at = until;
+        }
+        Some((open, last))
+    }
+
+    /// Serves what is due (or the first touches) on a channel with at most `limit` touches. Returns how many, and until when it took.
+    fn serve(&mut self, channel: Channel, first: bool, limit: f64, released: f64, slot_end: Timestamp) -> (f64, Timestamp) {
+        let places = self.places(channel, first);
+        if places.is_empty() || limit <= 0.0 || (first && released <= 0.0) {
+            return (0.0, self.now);
+        }
+        let mut wanted = Vec::new();
+        #[allow(clippy::cast_precision_loss, reason = "spans are far below 2^53 ms")]
+        let slot_ms = slot_end.since(self.now).max(1) as f64;
+        for (place, n) in places {
+            let Some((open, last)) = self.open_ms(place.group, channel, slot_end) else {
+                self.take_out(&place, first, n);
+                self.suppress(n, &place, Reason::NoCalendar);
+                continue;
+            };
+            if open <= 0 {
+                continue;
+            }
+            #[allow(clippy::cast_precision_loss, reason = "spans are far below 2^53 ms")]
+            let most = if limit.is_finite() { limit * open as f64 / slot_ms } else { n };
+            wanted.push((place, n.min(most), n, last));
+        }
+        let total: f64 = wanted.iter().map(|(_, most, _, _)| most).sum();
+        let allowed = if first { limit.min(released) } else { limit };
+        let ratio = if total > allowed { allowed / total } else { 1.0 };
+        let (mut sent, mut lawful_until) = (0.0, self.now);
+        for (place, most, n, last) in wanted {
+            let n = self.affordable(place.step, (most * ratio).min(n));
+            if n < DUST {
+                continue;
+            }
+            self.take_out(&place, first, n);
+            lawful_until = lawful_until.max(last);
+            sent += n;
+            self.attempt(place, n);
+        }
+        if sent > 0.0 && self.flow.first.is_none() {
+            self.flow.first = Some(self.now);
+        }
+        // Touches of a slot go evenly over it, as far as they fill what the limit allows.
+        let filled = if limit.is_finite() { (sent / limit).min(1.0) } else { 0.0 };
+        #[allow(clippy::cast_possible_truncation, reason = "at most one slot")]
+        let until = self.now.plus((filled * slot_ms).round() as i64);
+        (sent, Timestamp(until.0.min(lawful_until.0.max(self.now.0))))
+    }
+
+    fn places(&self, channel: Channel, first: bool) -> Vec<(Place, f64)> {
+        if !first {
+            let of_channel = self.ready.iter().filter(|(p, _)| self.step(p.step).is_some_and(|s| s.channel == channel));
+            return of_channel.map(|(p, q)| (p.clone(), q.iter().map(|(_, n)| n).sum())).collect();
+        }
+        let roots: Vec<u16> = self.question.campaign.followers(None).map(|(no, _)| no.0).collect();
+        let Some((root, rest)) = roots.split_first() else { return Vec::new() };
+        if self.step(*root).is_none_or(|s| s.channel != channel) {
+            return Vec::new();
+        }
+        let pending = self.pending.iter().enumerate().filter(|(_, n)| **n > DUST);
+        pending.map(|(group, n)| (Place { group, step: *root, attempt: 1, reached: false, agenda: rest.to_vec() }, *n)).collect()
+    }
+
+    fn take_out(&mut self, place: &Place, first: bool, mut n: f64) {
+        if first {
+            if let Some(pending) = self.pending.get_mut(place.group) {
+                *pending = (*pending - n).max(0.0);
+            }
+            return;
+        }
+        let Some(queue) = self.ready.get_mut(place) else { return };
+        while let Some((_, there)) = queue.front_mut() {
+            if *there > n + DUST {
+                *there -= n;
+                return;
+            }
+            n -= *there;
+            queue.pop_front();
+        }
+        self.ready.remove(place);
+    }
+
+    /// As many of `n` attempts as the budget still pays for.
+    fn affordable(&mut self, step: u16, n: f64) -> f64 {
+        let Some(budget) = self.question.campaign.limits.budget else { return n };
+        let unit = self.estimate(step).cost_micros;
+        let parts = self.estimate(step).parts.max(1.0);
+        if unit <= 0 {
+            return n;
+        }
+        let spent = self.spent_micros();
+        #[allow(clippy::cast_precision_loss, reason = "a bound on a number of attempts, not an amount of money")]
+        let most = (budget.micros().saturating_sub(spent).max(0) / unit) as f64 / parts;
+        if most < n {
+            self.flow.budget_spent = true;
+        }
+        n.min(most)
+    }
+
+    /// Money spent so far: whole parts times integer unit costs.
+    fn spent_micros(&self) -> i64 {
+        let costs = self.question.steps.iter().map(|s| s.cost_micros);
+        self.flow.steps.iter().zip(costs).map(|(s, unit)| super::whole(s.parts).saturating_mul(unit)).fold(0, i64::saturating_add)
+    }
+
     /// `n` attempts are made: each disposition takes its share, to a retry or to the end of the step.
     fn attempt(&mut self, place: Place, n: f64) {
         let Some(step) = self.step(place.step).cloned() else { return };
@@ -318,13 +402,18 @@ impl Simulation<'_> {
             }
             let mut here = place.clone();
             here.reached |= is_reached;
+            let delay = self.question.assumptions.channels.get(&step.channel).and_then(|a| a.delay_ms.get(&disposition));
+            let told = self.now.plus(delay.copied().unwrap_or(0));
+            if amount > 0.0 {
+                self.told = self.told.max(told);
+            }
             match step.retry.get(&disposition) {
                 Some(wait) if !is_reached && place.attempt < step.attempts => {
-                    let due = self.now.plus((*wait).max(self.cap_spacing(&step, place.attempt)));
+                    let due = told.plus((*wait).max(self.cap_spacing(&step, place.attempt)));
                     here.attempt += 1;
                     if amount >= DUST { self.plan(here, amount, due) } else { self.close(&here, amount) }
                 }
-                _ => self.end_step(here, amount, disposition, self.now),
+                _ => self.end_step(here, amount, disposition, told),
             }
         }
     }
