@@ -36,7 +36,8 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         match scene {
             Scene::Part(name) => {
                 part = monotonic();
-                progress.describe(name);
+                progress.part(name, name.contains("importing"));
+                progress.finish();
                 say(&format!("\n== {name}"));
             }
             Scene::Importing(sums) => {
