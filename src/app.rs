@@ -32,6 +32,8 @@ pub enum Access {
     Read,
     /// It is made when it is not there.
     Write,
+    /// As `Write`, but commits need not wait for the disk: a power cut may cost the rehearsal, never the file.
+    Rehearse,
 }
 
 /// Everything that a command works with.
@@ -110,7 +112,7 @@ pub async fn open_store(url: &str, access: Access, durable: bool) -> Result<Arc<
         )));
     };
     let path = PathBuf::from(path.trim_start_matches("//"));
-    let options = Options { create: access == Access::Write, durable, ..Options::default() };
+    let options = Options { create: access != Access::Read, durable, may_lag: access == Access::Rehearse, ..Options::default() };
     Ok(Arc::new(SqliteStore::open_with(&path, options).await?))
 }
 

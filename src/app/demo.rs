@@ -56,7 +56,7 @@ pub async fn demo(mut config: Config, folder: &Path, customers: u64, seed: u64, 
     prepare(folder)?;
     let file = |name: &str| folder.join(name);
     config.store.url = Some(format!("sqlite:{}", file("touchline.sqlite").display()));
-    let app = App::open(config, Access::Write).await?;
+    let app = App::open(config, Access::Rehearse).await?;
     let campaign = campaign_file::load_with("demo", CAMPAIGN, &known_routes(&app.config)).map_err(|faults| Failure::diagnostics(&faults))?;
     write(&file("campaign.yaml"), |out| std::io::Write::write_all(out, CAMPAIGN.as_bytes()))?;
 

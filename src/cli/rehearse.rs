@@ -18,7 +18,7 @@ pub struct Args {
 
 /// Rehearses a campaign.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Write).await?;
+    let app = context.open(Access::Rehearse).await?;
     let campaign = app.campaign_file(&args.file).await?;
     let progress = Progress::new("customers", 0, context.json);
     let begun = monotonic();

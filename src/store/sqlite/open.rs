@@ -28,6 +28,9 @@ pub struct Options {
     pub create: bool,
     /// Wait for the disk at every commit. Off only for stores that may be lost: rehearsals in a scratch file, measurements.
     pub durable: bool,
+    /// Commits of this process need not wait for the disk, yet the file is always whole: a power cut may lose the last ones.
+    /// For rehearsals beside real runs.
+    pub may_lag: bool,
     /// Write nothing; the file must be of this program's version already.
     pub read_only: bool,
     /// Page cache of the writing connection, in MiB; each of the three reading ones has a quarter of it.
@@ -36,7 +39,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: false, durable: true, read_only: false, cache_mib: 24 }
+        Self { create: false, durable: true, may_lag: false, read_only: false, cache_mib: 24 }
     }
 }
 
@@ -94,7 +97,11 @@ pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteC
         settings
             .page_size(8192)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
+            .synchronous(match (options.durable, options.may_lag) {
+                (false, _) => SqliteSynchronous::Off,
+                (true, true) => SqliteSynchronous::Normal,
+                (true, false) => SqliteSynchronous::Full,
+            })
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
     }
