@@ -38,7 +38,8 @@ impl Failure {
     /// Faults of a campaign file.
     pub fn diagnostics(faults: &[Diagnostic]) -> Self {
         let text = campaign_file::render(faults, std::io::stderr().is_terminal());
-        Self { code: 1, text, detail: serde_json::json!({ "faults": faults }) }
+        let summary = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Self { code: 1, text, detail: serde_json::json!({ "error": summary, "faults": faults }) }
     }
     /// A file that cannot be read or written.
     pub fn file(what: &str, path: &std::path::Path, e: &std::io::Error) -> Self {

@@ -165,10 +165,8 @@ impl<'a> Decider<'a> {
             return Some(self.close(base, State::Cancelled, Reason::Converted, RuleNo(0)));
         }
         match self.permitted(step, &candidate.member, facts) {
-            Verdict::Never(reason, rule) => return Some(self.close(base, State::Suppressed, reason, rule)),
-            Verdict::Later(due, reason, rule) => {
-                return Some(Touch { state: State::Scheduled, reason, rule, due_at: Some(due), ..base });
-            }
+            Verdict::Never(reason, rule) => Some(self.close(base, State::Suppressed, reason, rule)),
+            Verdict::Later(due, reason, rule) => Some(Touch { state: State::Scheduled, reason, rule, due_at: Some(due), ..base }),
             Verdict::Now(rule) => self.start(step, base, candidate, rule),
         }
     }

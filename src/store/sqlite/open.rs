@@ -26,11 +26,9 @@ const CHECKPOINT_PAGES: &str = "8192";
 pub struct Options {
     /// Make the file where there is none.
     pub create: bool,
-    /// Wait for the disk at every commit. Off only for stores that may be lost: rehearsals in a scratch file, measurements.
+    /// Wait for the disk at every commit: what law 1 needs. Without it the disk is waited for when the log is merged into the file: a
+    /// power cut may take back the last commits, never spoil the file. For rehearsals, which contact nobody.
     pub durable: bool,
-    /// Commits of this process need not wait for the disk, yet the file is always whole: a power cut may lose the last ones.
-    /// For rehearsals beside real runs.
-    pub may_lag: bool,
     /// Write nothing; the file must be of this program's version already.
     pub read_only: bool,
     /// Page cache of the writing connection, in MiB; each of the three reading ones has a quarter of it.
@@ -39,7 +37,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: false, durable: true, may_lag: false, read_only: false, cache_mib: 24 }
+        Self { create: false, durable: true, read_only: false, cache_mib: 24 }
     }
 }
 
@@ -97,11 +95,7 @@ pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteC
         settings
             .page_size(8192)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(match (options.durable, options.may_lag) {
-                (false, _) => SqliteSynchronous::Off,
-                (true, true) => SqliteSynchronous::Normal,
-                (true, false) => SqliteSynchronous::Full,
-            })
+            .synchronous(if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
     }
