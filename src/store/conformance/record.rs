@@ -273,6 +273,18 @@ pub async fn bad_next_writes_nothing(store: &dyn Store) {
     }
 }
 
+/// Once a provider has taken a touch, a late word that it was not sent must not put it back: it would be sent twice.
+pub async fn what_was_accepted_is_never_put_back(store: &dyn Store) {
+    let bed = bed(store, 1).await;
+    let touch = bed.start(1, T0).await.written.remove(0).1;
+    bed.record(&[accepted(&touch, "P-1", hours(9))]).await;
+    let taken = bed.stored(touch.key).await;
+    for known in [&touch, &taken] {
+        assert_eq!(bed.record(&[put_back(known, hours(2), hours(1))]).await.skipped, vec![touch.key]);
+        assert_eq!(bed.stored(touch.key).await, taken);
+    }
+}
+
 /// A provider that says it took nothing, and then reports on it: the receipt is read against the row that waits again. Nothing of it
 /// is an error, since an error ends the engine.
 pub async fn receipt_after_a_put_back_is_skipped(store: &dyn Store) {

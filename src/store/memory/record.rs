@@ -136,8 +136,13 @@ impl State {
 
 /// Whether a stored touch takes a result.
 fn is_taken(stored: &Touch, result: &Touch) -> bool {
-    let is_acceptance = stored.state == touch::State::Started && result.state == touch::State::Started;
-    stored.state.may_settle_as(result.state) && (!is_acceptance || (stored.provider_ref.is_none() && result.provider_ref.is_some()))
+    stored.state.may_settle_as(result.state)
+        && match result.state {
+            touch::State::Started => stored.provider_ref.is_none() && result.provider_ref.is_some(),
+            // Put back: what a provider has taken is not ours to send again.
+            touch::State::Scheduled => stored.provider_ref.is_none(),
+            _ => true,
+        }
 }
 
 /// The stored touch with its result.
