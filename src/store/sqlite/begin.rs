@@ -208,6 +208,7 @@ struct Decided {
     fence: i64,
     campaign: CampaignId,
     at: Timestamp,
+    wave: Option<Timestamp>,
     written: Vec<(usize, Touch)>,
     /// Of written rows that were scheduled before: what they were, in the same order.
     heads: Vec<Touch>,
@@ -222,6 +223,7 @@ fn decide_all(request: BeginRequest, standing: &Standing, mut known: Known, deci
         fence: request.fence,
         campaign: request.campaign,
         at: request.at,
+        wave: request.wave,
         written: Vec::with_capacity(request.candidates.len()),
         heads: Vec::new(),
         consumed: 0,
@@ -306,6 +308,16 @@ async fn write(writing: &mut Writing<'_>, decided: &Decided) -> StoreResult<Opti
     reports::add(writing, decided.campaign, &decided.tallies).await?;
     if let Some(cursor) = decided.cursor {
         sqlx::query("UPDATE campaign SET cursor = ? WHERE id = ?").bind(cursor).bind(decided.campaign.0).execute(&mut *writing.tx).await?;
+    }
+    if let Some(wave) = decided.wave
+        && !inserts.is_empty()
+    {
+        sqlx::query("UPDATE wave SET left_over = left_over - ? WHERE campaign_id = ? AND due_at = ?")
+            .bind(i64::try_from(inserts.len()).unwrap_or(i64::MAX))
+            .bind(decided.campaign.0)
+            .bind(wave.0)
+            .execute(&mut *writing.tx)
+            .await?;
     }
     let started: Vec<(CustomerId, u32)> =
         decided.written.iter().filter(|(_, t)| t.state == State::Started).map(|(_, t)| (t.key.customer, t.key.seq)).collect();
