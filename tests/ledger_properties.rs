@@ -156,6 +156,7 @@ impl World {
             history_ms: DAY,
             conversion_facts: Vec::new(),
             conversion_since: kit::T0,
+            wave: None,
         };
         let mut n = 0;
         let mut decide = |c: &Candidate, facts: ContactFacts<'_>| {
@@ -200,7 +201,8 @@ impl World {
     async fn crash(&mut self) {
         self.store = self.store.snapshot();
         self.fence = self.store.acquire(false, self.now).await.unwrap();
-        let orphans = self.store.orphans(self.fence, 1_000).await.unwrap();
+        let mut orphans = self.store.orphans(self.fence, false, 1_000).await.unwrap();
+        orphans.extend(self.store.orphans(self.fence, true, 1_000).await.unwrap());
         let batches: Vec<BatchId> = orphans.iter().map(|(batch, _)| *batch).collect();
         let doubt: Vec<Settled> =
             orphans.iter().flat_map(|(_, touches)| touches).map(|t| kit::ended(t, State::Uncertain, Reason::Interrupted, self.now)).collect();

@@ -27,6 +27,13 @@ impl Limits {
     pub fn set(&self, whose: LimitOf, rate: Rate) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_insert_with(|| Pacer::new(rate));
     }
+    /// Counts what was sent before this process began, oldest first. With `hold` the last moments are not known exactly (what is
+    /// started is sent some moments later): a limit holds from `at` on for its span, as long as that is a minute at most.
+    pub fn resume(&self, at: Timestamp, whose: &LimitOf, sent: impl Iterator<Item = (Timestamp, u64)>, hold: bool) {
+        if let Some(pacer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(whose) {
+            pacer.resume(at, sent, hold);
+        }
+    }
     /// Takes touches (`units`: their parts) through every limit named that is set; see [`pacing::take`].
     pub fn take(&self, at: Timestamp, whose: &[LimitOf], units: impl IntoIterator<Item = u16>) -> (usize, Option<Timestamp>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

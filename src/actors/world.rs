@@ -2,7 +2,7 @@
 //! instant when their answer is due. Days pass in seconds; nothing sleeps. Rehearsals run here, and so do the simulations of
 //! the tests, which check the invariants after every step and kill everything after any step.
 use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
-use super::perform::Performer;
+use super::perform::{Performer, StoreCall};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
 use crate::domain::ids::RouteId;
@@ -29,6 +29,7 @@ pub enum End {
 
 enum Happening {
     Note(Note),
+    Store(StoreCall),
     Wake(Address),
 }
 
@@ -51,7 +52,11 @@ pub struct World {
     order: u64,
     now: Timestamp,
     steps: u64,
+    store_delay: Option<Delay>,
 }
+
+/// How long the next way to or from the store takes, in milliseconds.
+pub type Delay = Box<dyn FnMut() -> i64 + Send>;
 
 impl World {
     /// Puts an engine together at an instant.
@@ -60,9 +65,17 @@ impl World {
         let mut machines = Machines::default();
         setup.found(&mut machines);
         let performer = Performer { store: Arc::clone(&setup.store), routes };
-        let mut world = Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0 };
+        let mut world = Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
+    }
+
+    /// Lets every store call come to the store late, and its answer back late, each by a delay drawn anew: calls overtake each
+    /// other, as they may in real time. (Without this a store call takes no time.)
+    #[must_use]
+    pub fn with_slow_store(mut self, delay: Delay) -> Self {
+        self.store_delay = Some(delay);
+        self
     }
 
     /// What time it is in this world.
@@ -92,6 +105,12 @@ impl World {
             };
             self.now = self.now.max(at);
             let (address, note) = match what {
+                Happening::Store(call) => {
+                    self.call(call).await;
+                    self.steps += 1;
+                    after_step(self.now, self.steps).await;
+                    continue;
+                }
                 Happening::Note(note) => (note.address(), note),
                 Happening::Wake(address) => {
                     // A wake that was moved since is stale.
@@ -135,11 +154,10 @@ impl World {
     async fn perform(&mut self, effect: Effect) -> Option<End> {
         match effect {
             Effect::Tell(note) => self.push(self.now, Happening::Note(note)),
-            Effect::Store(call) => {
-                for note in self.performer.perform(call, self.now).await {
-                    self.push(self.now, Happening::Note(note));
-                }
-            }
+            Effect::Store(call) => match self.delay() {
+                0 => self.call(call).await,
+                late => self.push(self.now.plus(late), Happening::Store(call)),
+            },
             Effect::Send(route, batch) => self.send(route, &batch),
             Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
@@ -150,6 +168,18 @@ impl World {
             Effect::Exit(Err(text)) => return Some(End::Fault(text)),
         }
         None
+    }
+
+    fn delay(&mut self) -> i64 {
+        self.store_delay.as_mut().map_or(0, |delay| delay().max(0))
+    }
+
+    async fn call(&mut self, call: StoreCall) {
+        let notes = self.performer.perform(call, self.now).await;
+        let back = self.now.plus(self.delay());
+        for note in notes {
+            self.push(back, Happening::Note(note));
+        }
     }
 
     fn send(&mut self, route: RouteId, batch: &[Dispatch]) {

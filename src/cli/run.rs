@@ -3,6 +3,7 @@ use super::rehearse::show;
 use super::ui::{self, Progress};
 use super::{Answer, Context};
 use crate::app::{Access, Failure};
+use crate::desk::control::is_held;
 use crate::domain::campaign::Campaign;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let mut rows = app.enter(&campaigns, &args.by).await?;
     for name in names {
         rows.push(app.approved(&name.display().to_string()).await?);
+    }
+    for row in rows.iter().filter(|row| is_held(row)) {
+        eprintln!("{} is paused: nothing is begun until `touchline campaign resume {} --why TEXT`", row.name, row.name);
     }
     let progress = Progress::new("customers", 0, context.json);
     let mut stands = BTreeMap::new();

@@ -30,6 +30,8 @@ const WAVES: usize = 2_000;
 pub struct Plan {
     /// Name.
     pub campaign: String,
+    /// The zone of the schedule, in which people read the times.
+    pub timezone: String,
     /// The list named in the file.
     pub list: String,
     /// Its members.
@@ -81,6 +83,7 @@ pub async fn plan(store: &dyn Store, campaign: &Campaign, routes: &[RouteCapacit
     warn(&mut result, campaign, &law, &survey, &collisions, routes, waves.is_empty());
     Ok(Plan {
         campaign: campaign.name.clone(),
+        timezone: campaign.schedule.timezone.name().to_owned(),
         list: list.name,
         members: list.count,
         filter: campaign.audience.filter.as_ref().map(|_| survey.filter.clone()),

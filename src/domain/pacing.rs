@@ -1,6 +1,6 @@
 //! Pacing: never more than a rate in any sliding window, spread evenly by governor's GCRA within it.
 use super::campaign::Rate;
-use super::time::Timestamp;
+use super::time::{MINUTE, Timestamp};
 use governor::clock::{Clock, FakeRelativeClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -50,6 +50,12 @@ impl SlidingWindow {
             _ => self.log.push_back((at, units)),
         }
     }
+    /// Takes units at an instant that may lie before others.
+    fn remember(&mut self, at: Timestamp, units: u64) {
+        let place = self.log.partition_point(|(then, _)| *then <= at);
+        self.log.insert(place, (at, units));
+        self.taken += units;
+    }
     /// When the next unit has room, if none has now.
     pub fn next_room(&self) -> Option<Timestamp> {
         self.log.front().map(|(then, _)| then.plus(self.window_ms))
@@ -81,6 +87,18 @@ impl Pacer {
         let governor =
             Quota::with_period(span / rate.count.max(1)).map(|quota| RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()));
         Self { window: SlidingWindow::new(rate), governor, clock, last: None }
+    }
+    /// Counts what was sent before, oldest first. With `hold` the units of the last minute are not known exactly: they count as
+    /// taken at `at`, and a span of up to a minute is taken as full.
+    pub fn resume(&mut self, at: Timestamp, sent: impl Iterator<Item = (Timestamp, u64)>, hold: bool) {
+        let span = self.window.window_ms;
+        for (then, units) in sent.filter(|(then, _)| at.since(*then) < span) {
+            let moment = if hold && at.since(then) < MINUTE { at } else { then };
+            self.window.remember(moment, units);
+        }
+        if hold && span <= MINUTE + GUARD_MS {
+            self.window.remember(at, self.window.limit);
+        }
     }
     fn set_clock(&mut self, at: Timestamp) {
         let ms = self.last.map_or(0, |last| at.since(last));

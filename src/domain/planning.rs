@@ -10,7 +10,7 @@ pub use assumptions::{Assumptions, ChannelAssumption};
 use super::campaign::{Campaign, Rate};
 use super::channel::Channel;
 use super::law::{LawBook, Whereabouts};
-use super::money::micros_to_decimal;
+use super::money::Money;
 use super::outcome::{Disposition, Reason};
 use super::time::Timestamp;
 use bounds::{Bounds, Flow};
@@ -206,7 +206,7 @@ pub fn forecast(question: &Question<'_>) -> Forecast {
     let missed = counts.remove("missed").unwrap_or(0);
     counts.retain(|_, n| *n != 0);
     let steps = step_forecasts(question, &flow);
-    let cost_micros = steps.iter().map(|(_, micros)| *micros).fold(0_i64, i64::saturating_add);
+    let cost_minor = steps.iter().map(|(_, cost)| cost.minor).fold(0_i64, i64::saturating_add);
     let steps: Vec<StepForecast> = steps.into_iter().map(|(s, _)| s).collect();
     let mut result = Forecast {
         audience,
@@ -217,7 +217,7 @@ pub fn forecast(question: &Question<'_>) -> Forecast {
         attempts: steps.iter().map(|s| s.attempts).sum(),
         parts: steps.iter().map(|s| s.parts).sum(),
         steps,
-        cost: micros_to_decimal(cost_micros).to_string(),
+        cost: Money { minor: cost_minor, currency: campaign.currency }.decimal().to_string(),
         currency: campaign.currency.code().to_owned(),
         budget: campaign.limits.budget.map(|b| b.decimal().to_string()),
         budget_suffices: !flow.budget_spent,
@@ -320,11 +320,12 @@ fn apportion(shares: &[(String, f64)], total: i64) -> BTreeMap<String, i64> {
     result
 }
 
-fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, i64)> {
+fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, Money)> {
     let with_flow = question.campaign.steps.iter().zip(&flow.steps).zip(question.steps);
     with_flow
         .map(|((step, flow), estimate)| {
-            let micros = whole(flow.parts).saturating_mul(estimate.cost_micros);
+            // An expectation has no use for fractions of the smallest coin.
+            let cost = Money::round(whole(flow.parts).saturating_mul(estimate.cost_micros), question.campaign.currency);
             let forecast = StepForecast {
                 step: step.name.clone(),
                 channel: step.channel,
@@ -332,9 +333,9 @@ fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, i6
                 attempts: whole(flow.attempts),
                 reached: whole(flow.reached),
                 parts: whole(flow.parts),
-                cost: micros_to_decimal(micros).to_string(),
+                cost: cost.decimal().to_string(),
             };
-            (forecast, micros)
+            (forecast, cost)
         })
         .collect()
 }

@@ -115,6 +115,14 @@ pub struct Touch {
 }
 
 impl Touch {
+    /// Nothing is scheduled in a run that has ended: a row that would be is called off instead, for the run's reason.
+    pub fn cancel_if_ended(&mut self, ended: Option<super::outcome::Reason>, at: Option<Timestamp>) {
+        if let Some(reason) = ended
+            && self.state == State::Scheduled
+        {
+            (self.state, self.reason, self.ended_at) = (State::Cancelled, reason, at.or(self.due_at));
+        }
+    }
     /// The one state in which this head counts its customer: reached once is reached, whatever a later step came to.
     pub fn customer_state(&self) -> State {
         customer_state(self.state, self.flags)

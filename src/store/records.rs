@@ -172,6 +172,8 @@ pub struct BeginRequest {
     pub conversion_facts: Vec<(String, Option<String>)>,
     /// From when such facts count.
     pub conversion_since: Timestamp,
+    /// The due time of the wave that first-time candidates are taken from; `None`: of no wave on record.
+    pub wave: Option<Timestamp>,
 }
 
 /// What a begin did.
@@ -194,6 +196,19 @@ pub struct Recorded {
     pub skipped: Vec<TouchKey>,
     /// Changes per campaign.
     pub tallies: Vec<(CampaignId, Tallies)>,
+}
+
+/// Parts that were sent on a route for a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentParts {
+    /// For which run.
+    pub campaign: CampaignId,
+    /// On which route.
+    pub route: RouteId,
+    /// When.
+    pub at: Timestamp,
+    /// How many.
+    pub parts: u64,
 }
 
 /// A raw receipt, as a provider sent it.

@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
-use touchline::channels::simulator::read_journal;
 use touchline::channels::simulator::journal::JournalLine;
+use touchline::channels::simulator::read_journal;
 
 /// A test that waits so long for progress has found a hang. No test depends on being faster than this.
 const HANG: Duration = Duration::from_secs(240);
@@ -117,7 +117,11 @@ impl Bank {
         let Plan { rate, no_answer, ring_ms, credit, batch, .. } = plan;
         let reached = 100 - no_answer;
         // Calls of 40 s told after the ring: at speed 1000 they last 40 ms.
-        let missed = if no_answer > 0 { format!(", {{disposition = 'no_answer', share = '{no_answer}%', after = {{fixed = '{ring_ms}s'}}}}") } else { String::new() };
+        let missed = if no_answer > 0 {
+            format!(", {{disposition = 'no_answer', share = '{no_answer}%', after = {{fixed = '{ring_ms}s'}}}}")
+        } else {
+            String::new()
+        };
         let route = format!(
             "name = 'trunk'\nchannel = 'call'\nlimit = '{rate}/s'\nspeed = 1000\n\
              profile = {{channels = ['call'], outcomes = [{{disposition = 'answered', share = '{reached}%', after = {{fixed = '{ring_ms}s'}}, talk = {{fixed = '40s'}}}}{missed}]}}\n"
@@ -169,7 +173,12 @@ impl Bank {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOUCHLINE_")) {
             command.env_remove(name);
         }
-        command.current_dir(self.folder.path()).arg("--data").arg(self.path("data")).arg("--store").arg(format!("sqlite:{}", self.database().display()));
+        command
+            .current_dir(self.folder.path())
+            .arg("--data")
+            .arg(self.path("data"))
+            .arg("--store")
+            .arg(format!("sqlite:{}", self.database().display()));
         command.env("USER", "tester").args(args);
         command
     }

@@ -27,7 +27,8 @@ fn ledger(bank: &Bank) -> BTreeMap<TouchKey, String> {
             let (customer, seq, state) = (place("customer"), place("seq"), place("state"));
             for row in csv.records() {
                 let row = row.unwrap();
-                let touch = TouchKey { customer: CustomerId(row[customer].parse().unwrap()), campaign: CampaignId(1), seq: row[seq].parse().unwrap() };
+                let touch =
+                    TouchKey { customer: CustomerId(row[customer].parse().unwrap()), campaign: CampaignId(1), seq: row[seq].parse().unwrap() };
                 assert!(rows.insert(touch, row[state].to_owned()).is_none(), "touch {touch} twice in the export");
             }
         }

@@ -160,6 +160,7 @@ impl Bank {
             history_ms: 0,
             conversion_facts: Vec::new(),
             conversion_since: T0,
+            wave: None,
         };
         let (run, route, name, ppm) = (self.run, self.route, self.campaign.name.clone(), self.campaign.audience.holdout_ppm);
         let decide = |c: &Candidate| {
