@@ -29,8 +29,7 @@ fn of_profiles(channel: Channel, routes: &[&RouteSpec]) -> Option<ChannelAssumpt
     let mut mean = ChannelAssumption::default();
     let mut names: Vec<String> = Vec::new();
     for route in routes {
-        let name = route.profile.as_ref().map_or(Some(crate::channels::simulator::profile::default_name(channel)), |p| p.name());
-        let name = name.unwrap_or("written out in the settings").to_owned();
+        let name = route.profile_name().unwrap_or("written out in the settings").to_owned();
         if !names.contains(&name) {
             names.push(name);
         }
