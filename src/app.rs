@@ -32,6 +32,8 @@ pub enum Access {
     Read,
     /// It is made when it is not there.
     Write,
+    /// As `Write`, but commits do not wait for the disk: nobody is contacted, and a rehearsal that is lost is rehearsed again.
+    Rehearse,
 }
 
 /// Everything that a command works with.
@@ -47,7 +49,7 @@ pub struct App {
 impl App {
     /// Opens the store that the settings name.
     pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
-        let store = open_store(&config.store_url(), access, true).await?;
+        let store = open_store(&config.store_url(), access).await?;
         Ok(Self { config, store, clock: Arc::new(SystemClock) })
     }
 
@@ -98,8 +100,8 @@ impl App {
     }
 }
 
-/// Opens a store by its URL. `durable`: wait for the disk at every commit.
-pub async fn open_store(url: &str, access: Access, durable: bool) -> Result<Arc<dyn Store>, Failure> {
+/// Opens a store by its URL.
+pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
     if url == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));
     }
@@ -110,7 +112,7 @@ pub async fn open_store(url: &str, access: Access, durable: bool) -> Result<Arc<
         )));
     };
     let path = PathBuf::from(path.trim_start_matches("//"));
-    let options = Options { create: access == Access::Write, durable, ..Options::default() };
+    let options = Options { create: access != Access::Read, durable: access != Access::Rehearse, ..Options::default() };
     Ok(Arc::new(SqliteStore::open_with(&path, options).await?))
 }
 

@@ -182,10 +182,16 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
         return Err(vec![format!("--config {}: there is no such file", missing.display())]);
     }
     let path = file.unwrap_or(Path::new("touchline.toml"));
-    let toml = Toml::file_exact(path);
-    // A file that is no TOML at all is told by itself: the merged settings would not know which file it was.
-    toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
-    let mut figment = Figment::from(toml);
+    // Only the file that nobody has named may be absent; one that is there and cannot be read is a fault.
+    let absent = file.is_none() && std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    let mut figment = if absent {
+        Figment::new()
+    } else {
+        let toml = Toml::file_exact(path);
+        // A file that is no TOML at all is told by itself: the merged settings would not know which file it was.
+        toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
+        Figment::from(toml)
+    };
     // The first underscore after the prefix parts section and key; sections are single words, keys may have underscores.
     let environment = Env::prefixed(PREFIX).filter_map(|key| key.as_str().contains('_').then(|| key.as_str().replacen('_', ".", 1).into()));
     figment = figment.merge(environment);
@@ -337,7 +343,7 @@ impl Config {
             && !["sqlite:", "postgres://", "postgresql://", "memory:"].iter().any(|scheme| url.starts_with(scheme))
         {
             // The URL itself may hold a password.
-            faults.push("store.url: expected sqlite:PATH, postgres://... or memory:".to_owned());
+            faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(check_routes(&self.routes));
         faults

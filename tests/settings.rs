@@ -45,3 +45,15 @@ fn a_fault_says_where_it_was_set() {
     std::fs::write(&file, "[engine\n").unwrap();
     assert!(load(Some(&file), &Overrides::default()).unwrap_err()[0].contains("t.toml"));
 }
+
+#[test]
+fn without_a_file_the_defaults_rule_and_a_broken_one_here_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = || Command::new(env!("CARGO_BIN_EXE_touchline")).args(["schema", "config"]).current_dir(folder.path()).output().unwrap();
+    let out = here();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::write(folder.path().join("touchline.toml"), "[engine\n").unwrap();
+    let out = here();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("touchline.toml"));
+}

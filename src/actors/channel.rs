@@ -364,6 +364,13 @@ fn lookahead(client: &Client) -> usize {
     client.running.campaign.limits.rate.map_or(usize::MAX, |rate| two_seconds(rate.count, rate.per_ms))
 }
 
+/// The end of the grain that an instant lies in: nothing is begun before it is due, and what is due at about the same time makes
+/// one batch instead of many.
+fn together(until: Timestamp, grain_ms: i64) -> Timestamp {
+    let late = until.0.rem_euclid(grain_ms.max(1));
+    if late == 0 { until } else { until.plus(grain_ms - late) }
+}
+
 fn two_seconds(count: u32, per_ms: i64) -> usize {
     usize::try_from((i64::from(count) * 2 * SECOND / per_ms.max(1)).max(1)).unwrap_or(1)
 }
@@ -397,7 +404,7 @@ impl Machine for Channel {
             Input::Nothing { campaign, until } => {
                 if let Some(client) = self.clients.get_mut(&campaign) {
                     client.asked = 0;
-                    client.ask_at = until.unwrap_or(Timestamp::FAR);
+                    client.ask_at = until.map_or(Timestamp::FAR, |until| together(until, self.sizes.due_grain_ms));
                 }
             }
             Input::Hungry(id) => {
@@ -453,5 +460,17 @@ impl Channel {
     /// Its route.
     pub fn id(&self) -> RouteId {
         self.route.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grain_never_begins_early_and_keeps_whole_instants() {
+        let at = |ms, grain| together(Timestamp(ms), grain).0;
+        assert_eq!((at(1_999, 1_000), at(2_000, 1_000), at(2_001, 1_000)), (2_000, 2_000, 3_000));
+        assert_eq!((at(1_999, 1), at(1_999, 0), at(-1, 1_000)), (1_999, 1_999, 0));
     }
 }

@@ -88,11 +88,13 @@ pub struct Sizes {
     pub batch: usize,
     /// Touches of a route asked for, in flight or not yet recorded, at most.
     pub credit: usize,
+    /// What falls due within so many milliseconds is begun together, at their end; 1: each at its own instant.
+    pub due_grain_ms: i64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { batch: 5_000, credit: 20_000 }
+        Self { batch: 5_000, credit: 20_000, due_grain_ms: 1 }
     }
 }
 

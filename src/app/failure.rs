@@ -38,7 +38,8 @@ impl Failure {
     /// Faults of a campaign file.
     pub fn diagnostics(faults: &[Diagnostic]) -> Self {
         let text = campaign_file::render(faults, std::io::stderr().is_terminal());
-        Self { code: 1, text, detail: serde_json::json!({ "faults": faults }) }
+        let summary = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Self { code: 1, text, detail: serde_json::json!({ "error": summary, "faults": faults }) }
     }
     /// A file that cannot be read or written.
     pub fn file(what: &str, path: &std::path::Path, e: &std::io::Error) -> Self {
@@ -54,13 +55,23 @@ impl From<StoreError> for Failure {
 }
 impl From<DeskError> for Failure {
     fn from(e: DeskError) -> Self {
-        Self::new(e.exit_code(), e.to_string())
+        let text = e.to_string();
+        let way_out = match &e {
+            DeskError::Store(StoreError::NotFound { what: "campaign", .. }) => "; `touchline campaign list` shows those there are in this store",
+            DeskError::Store(StoreError::NotFound { what: "list", .. }) => {
+                "; make it with `touchline import list FILE --mapping MAP.yaml --name NAME`"
+            }
+            _ => "",
+        };
+        Self::new(e.exit_code(), text + way_out)
     }
 }
 impl From<FinanceError> for Failure {
     fn from(e: FinanceError) -> Self {
         match e {
             FinanceError::Store(e) => e.into(),
+            // No such folder: a slip of the pen, and no verdict on an export.
+            FinanceError::Io { ref error, .. } if error.kind() == std::io::ErrorKind::NotFound => Self::use_(e.to_string()),
             other => Self::no(other.to_string()),
         }
     }

@@ -1,32 +1,23 @@
 //! What operators and compliance ask of a store: plan, report, explain, resolve, doctor.
+use super::outcome::Outcome;
 use super::{App, Failure};
 use crate::desk::doctor::{self, Check};
 use crate::desk::explain::{self, Explanation};
 use crate::desk::plan::{self, Plan};
-use crate::desk::report::{self, Report};
+use crate::desk::report;
 use crate::desk::resolve::{self, Finding, Resolved, Selection};
 use crate::domain::campaign::Campaign;
 use crate::domain::journey;
-use crate::domain::planning::{Assumptions, RouteCapacity};
 use crate::domain::touch::Touch;
+use crate::finance::AttributionReport;
 use crate::store::{CampaignRow, Status};
 
 impl App {
     /// Forecasts a campaign before its launch.
     pub async fn plan(&self, campaign: &Campaign) -> Result<Plan, Failure> {
-        let routes: Vec<RouteCapacity> = self
-            .config
-            .routes
-            .iter()
-            .map(|spec| RouteCapacity {
-                name: spec.name.clone(),
-                channel: spec.channel,
-                rate: Some(spec.limit),
-                // What an ordinary attempt costs: one part, two minutes for a call.
-                cost_micros: spec.price_micros(1, 120),
-            })
-            .collect();
-        Ok(plan::plan(self.store.as_ref(), campaign, &routes, &Assumptions::default(), self.now()).await?)
+        let assumptions = plan::assumptions(campaign, &self.config.routes);
+        let routes = plan::capacities(&self.config.routes, &assumptions);
+        Ok(plan::plan(self.store.as_ref(), campaign, &routes, &assumptions, self.now()).await?)
     }
 
     /// A run by name: of the mode told, or its newest real run, or else its newest rehearsal.
@@ -49,11 +40,12 @@ impl App {
     }
 
     /// The report of a run: with attribution once it has ended.
-    pub async fn status(&self, row: &CampaignRow) -> Result<Report, Failure> {
+    pub async fn status(&self, row: &CampaignRow) -> Result<Outcome, Failure> {
         if matches!(row.status, Status::Finished | Status::Stopped) {
-            return Ok(self.outcome(row, self.now()).await?.report);
+            return self.outcome(row, self.now()).await;
         }
-        Ok(report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?)
+        let report = report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?;
+        Ok(Outcome { report, attribution: AttributionReport::default(), exports: Vec::new(), mailed: None })
     }
 
     /// Every decision about one customer.

@@ -28,7 +28,7 @@ impl App {
     /// The engine's sizes by the settings.
     pub fn sizes(&self) -> Sizes {
         let of = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit) }
+        Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit), due_grain_ms: 1 }
     }
 
     /// Submits and approves campaigns in the caller's name. The same file handed in while its run is unfinished goes on.

@@ -35,11 +35,11 @@ enum Verb {
     /// Make an approved campaign ready to go; `touchline run NAME` runs it.
     Start(Named),
     /// Hold: nothing new starts, nothing is lost.
-    Pause(Named),
+    Pause(Reasoned),
     /// Go on after a pause.
-    Resume(Named),
+    Resume(Reasoned),
     /// End early: what has not started is called off.
-    Stop(Named),
+    Stop(Reasoned),
     /// The report of a campaign.
     Status {
         /// Name.
@@ -75,6 +75,18 @@ struct Named {
     name: String,
     #[command(flatten)]
     who: Who,
+}
+
+#[derive(clap::Args)]
+struct Reasoned {
+    /// Name.
+    name: String,
+    /// Who does it.
+    #[arg(long, env = "USER", default_value = "operator")]
+    by: String,
+    /// Why; kept in the campaign's history.
+    #[arg(long)]
+    why: String,
 }
 
 fn line(row: &CampaignRow) -> String {
@@ -114,18 +126,22 @@ pub async fn run(args: Args, context: &Context) -> Answer {
             let row = submit::approve(store, &name, &hash, &who.by, &who.why, now).await?;
             context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
         }
-        Verb::Start(n) => context
-            .answer(&control::start(store, &n.name, &n.who.by, &n.who.why, now).await?, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?,
-        Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.who.by, &n.who.why, now).await?, line)?,
-        Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.who.by, &n.who.why, now).await?, line)?,
+        Verb::Start(mut n) => {
+            if n.who.why.is_empty() {
+                "started".clone_into(&mut n.who.why);
+            }
+            let row = control::start(store, &n.name, &n.who.by, &n.who.why, now).await?;
+            context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
+        }
+        Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.by, &n.why, now).await?, line)?,
+        Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.by, &n.why, now).await?, line)?,
         Verb::Stop(n) => {
-            let (row, closed) = control::stop_from_outside(store, &n.name, &n.who.by, &n.who.why, now).await?;
+            let (row, closed) = control::stop_from_outside(store, &n.name, &n.by, &n.why, now).await?;
             context.answer(&row, |r| if closed { line(r) } else { format!("{}\nThe process that runs it ends it now.", line(r)) })?;
         }
         Verb::Status { name, rehearsal } => {
             let row = app.run_named(&name, rehearsal.then_some(true)).await?;
-            let report = app.status(&row).await?;
-            context.answer(&report, ui::report)?;
+            context.answer(&app.status(&row).await?, ui::outcome)?;
         }
         Verb::List => {
             let all = control::list(store).await?;

@@ -36,8 +36,9 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         match scene {
             Scene::Part(name) => {
                 part = monotonic();
-                progress.describe(name);
+                progress.finish();
                 say(&format!("\n== {name}"));
+                progress.part(name, name.contains("importing"));
             }
             Scene::Importing(sums) => {
                 progress.total(sums.bytes_total);
@@ -56,7 +57,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         let verified = if d.verified { "verified against the ledger" } else { "NOT equal to the ledger" };
         format!(
             "\n{}\n\nexports, {verified}:\n{exports}\n{} customers in {}; everything is in {}. Go on with:\n  {}",
-            ui::report(&d.outcome.report),
+            ui::outcome(&d.outcome),
             ui::number(d.outcome.report.audience),
             ui::span(begun.elapsed().as_secs_f64()),
             d.folder.display(),

@@ -17,9 +17,13 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Answer {
     let app = match context.open(Access::Read).await {
         Ok(app) => app,
-        Err(failure) => {
+        Err(mut failure) => {
             let checks = [unreachable(&StoreError::Backend(failure.text.clone()))];
-            context.answer(&checks, |c| ui::checks(c))?;
+            // The one document, also of a failure: the checks, with the error beside them.
+            failure.detail = serde_json::json!({ "error": failure.text, "checks": checks });
+            if !context.json {
+                context.answer(&checks, |c| ui::checks(c))?;
+            }
             return Err(failure);
         }
     };

@@ -123,19 +123,39 @@ type Answer = Result<bool, Failure>;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(wrong) => return wrong_use(&wrong),
+    };
     let json = cli.global.json;
     match start(cli) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
             if json {
-                println!("{}", serde_json::to_string_pretty(&failure.detail).unwrap_or_default());
+                print_json(&failure.detail);
             }
             eprintln!("{}", failure.text.trim_end());
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Arguments that could not be understood, or a call for help. Whoever asks for JSON gets a document also then.
+fn wrong_use(wrong: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if json && wrong.use_stderr() {
+        print_json(&serde_json::json!({ "error": wrong.render().to_string().trim_end() }));
+    }
+    // Nothing is left to be done when not even this can be written.
+    let _ = wrong.print();
+    ExitCode::from(if wrong.use_stderr() { 2 } else { 0 })
+}
+
+/// The document of a failure; a reader that has gone away is no second failure.
+fn print_json(document: &serde_json::Value) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(document).unwrap_or_default());
 }
 
 fn start(cli: Cli) -> Answer {
@@ -164,7 +184,7 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Resolve(args) => resolve::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, context),
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Carrier(args) => carrier::run(args).await,

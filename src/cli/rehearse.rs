@@ -18,7 +18,7 @@ pub struct Args {
 
 /// Rehearses a campaign.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Write).await?;
+    let app = context.open(Access::Rehearse).await?;
     let campaign = app.campaign_file(&args.file).await?;
     let progress = Progress::new("customers", 0, context.json);
     let begun = monotonic();
@@ -28,7 +28,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     context.answer(&outcome, |o| {
         format!(
             "{}\nRehearsed in {} of real time.\nNext: touchline export results --campaign {name} --out DIR",
-            ui::report(&o.report),
+            ui::outcome(o),
             ui::span(begun.elapsed().as_secs_f64())
         )
     })?;

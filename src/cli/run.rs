@@ -3,6 +3,7 @@ use super::rehearse::show;
 use super::ui::{self, Progress};
 use super::{Answer, Context};
 use crate::app::{Access, Failure};
+use crate::desk::control::is_held;
 use crate::domain::campaign::Campaign;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     for name in names {
         rows.push(app.approved(&name.display().to_string()).await?);
     }
+    for row in rows.iter().filter(|row| is_held(row)) {
+        eprintln!("{} is paused: nothing is begun until `touchline campaign resume {} --why TEXT`", row.name, row.name);
+    }
     let progress = Progress::new("customers", 0, context.json);
     let mut stands = BTreeMap::new();
     let interrupt = async {
@@ -54,7 +58,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let reports: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let text = |o: &crate::app::outcome::Outcome| {
         let exports: String = o.exports.iter().map(|e| format!("\nexport: {}", e.folder.display())).collect();
-        ui::report(&o.report) + &exports
+        ui::outcome(o) + &exports
     };
     match reports.as_slice() {
         [one] => context.answer(one, text)?,

@@ -25,7 +25,13 @@ struct Standing {
 pub(super) async fn begin(store: &SqliteStore, request: BeginRequest, decide: Decide<'_>) -> StoreResult<Begun> {
     let mut writer = store.writer.lock().await;
     let mut writing = writer.begin().await?;
-    let ledger_seq = super::lease::count_begin(&mut writing.tx, request.fence).await?;
+    // A rehearsal sends nothing: a copy of the database that does not know of it would make nobody's touch again.
+    let ledger_seq = if request.campaign.is_rehearsal() {
+        super::lease::check(&mut writing.tx, request.fence).await?;
+        None
+    } else {
+        Some(super::lease::count_begin(&mut writing.tx, request.fence).await?)
+    };
     let standing = standing(store, &mut writing.tx, &request).await?;
     let known = Known::read(store, &mut writing.tx, &request).await?;
     let mut decided = decide_all(request, &standing, known, decide)?;
@@ -35,7 +41,9 @@ pub(super) async fn begin(store: &SqliteStore, request: BeginRequest, decide: De
     let batch = write(&mut writing, &decided).await?;
     writing.commit().await?;
     drop(writer);
-    store.mark(ledger_seq)?;
+    if let Some(ledger_seq) = ledger_seq {
+        store.mark(ledger_seq)?;
+    }
     let tallies = std::mem::take(&mut decided.tallies);
     Ok(Begun { batch, written: decided.written, consumed: decided.consumed, tallies })
 }

@@ -26,7 +26,8 @@ const CHECKPOINT_PAGES: &str = "8192";
 pub struct Options {
     /// Make the file where there is none.
     pub create: bool,
-    /// Wait for the disk at every commit. Off only for stores that may be lost: rehearsals in a scratch file, measurements.
+    /// Wait for the disk at every commit: what law 1 needs. Without it the disk is waited for when the log is merged into the file: a
+    /// power cut may take back the last commits, never spoil the file. For rehearsals, which contact nobody.
     pub durable: bool,
     /// Write nothing; the file must be of this program's version already.
     pub read_only: bool,
@@ -43,11 +44,10 @@ impl Default for Options {
 pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteStore> {
     if !path.exists() {
         if !options.create || options.read_only {
-            return Err(StoreError::NotFound {
-                what: "database",
-                name: path.display().to_string(),
-                hint: "; name the right one with --store sqlite:PATH, or make it with `touchline migrate`".into(),
-            });
+            return Err(StoreError::Unusable(format!(
+                "the database {} does not exist; name the right one with --store sqlite:PATH, or make it with `touchline migrate`",
+                path.display()
+            )));
         }
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| StoreError::Backend(format!("the folder {} could not be made: {e}", folder.display())))?;
@@ -94,7 +94,7 @@ pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteC
         settings
             .page_size(8192)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Off })
+            .synchronous(if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
     }
