@@ -74,6 +74,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Where the ledger is kept.
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 enum Shelf {
     Memory(MemoryStore),
     /// The store, and its file's folder.
@@ -385,7 +386,9 @@ async fn told(world: &World) -> String {
         lines.push(format!("{run} next due {:?}", store.next_due(run, &[StepNo(0)]).await.unwrap()));
         lines.extend(store.uncertain(run, 1_000).await.unwrap().iter().map(|row| format!("{run} uncertain {}", row.key)));
     }
-    lines.extend(store.overdue(world.now, 1_000).await.unwrap().iter().map(|row| format!("overdue {}", row.key)));
+    for rehearsal in [false, true] {
+        lines.extend(store.overdue(world.now, rehearsal, 1_000).await.unwrap().iter().map(|row| format!("overdue {}", row.key)));
+    }
     lines.push(format!("next deadline {:?}", store.next_deadline().await.unwrap()));
     for customer in &world.customers {
         lines.push(format!("{customer} {:?}", store.contactability(*customer).await.unwrap()));

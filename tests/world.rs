@@ -1,6 +1,7 @@
 //! Simulations in virtual time over the memory store: the laws hold after every step, whatever the provider does and
 //! wherever the process dies. The seed is in every message; `TOUCHLINE_SEED=n` runs one alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,6 @@
 //! The same simulations over SQLite: the machines, the virtual time and the provider are those of `world`, the ledger is a file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::Path;

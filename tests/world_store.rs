@@ -1,4 +1,6 @@
 //! Simulations of a store that fails in the middle, and of rehearsals beside what is real.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::HashMap;
