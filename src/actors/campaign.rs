@@ -118,7 +118,8 @@ pub struct Campaign {
 impl Campaign {
     /// Takes a run up where its row stands.
     pub fn new(running: Arc<Running>, tallies: Tallies) -> Self {
-        let phase = if running.row.status == Status::Paused || running.row.wanted == Wanted::Pause { Phase::Paused } else { Phase::Running };
+        // By its status alone: what an operator wants since is told by the conductor, and changes the status with it.
+        let phase = if running.row.status == Status::Paused { Phase::Paused } else { Phase::Running };
         let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
         Self {
             phase,

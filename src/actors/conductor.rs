@@ -96,10 +96,8 @@ impl Conductor {
                 effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
             }
             effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
-            // A wish that was made before this process began.
-            if running.row.wanted == Wanted::Stop {
-                effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(Wanted::Stop))));
-            }
+            // A wish that was made before this process began: to hold, to go on after a pause, or to end.
+            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
         }
         if self.campaigns.is_empty() {
             self.drain(at, effects);

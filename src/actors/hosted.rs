@@ -79,6 +79,8 @@ pub struct Setup {
     pub janitor_ms: i64,
     /// How much is in hand at once.
     pub sizes: Sizes,
+    /// An earlier process may have sent by these routes until then; `None`: none has.
+    pub others_until: Option<Timestamp>,
 }
 
 /// How much is in hand at once.
@@ -105,7 +107,7 @@ pub trait Host {
 impl Setup {
     /// The machines that live as long as the process, bottom-up.
     pub fn found(&self, host: &mut impl Host) {
-        let limits = Limits::default();
+        let limits = Limits::new(self.others_until);
         for route in &self.routes {
             host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone(), self.sizes));
         }

@@ -111,6 +111,7 @@ impl App {
             linger_ms: LINGER_MS,
             janitor_ms: HOUR,
             sizes: self.sizes(),
+            others_until: None,
         };
         let mut world = World::new(&setup, carriers, starts_at);
         let mut shown = monotonic();

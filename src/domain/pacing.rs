@@ -64,6 +64,20 @@ pub struct Pacer {
     governor: Option<Governor>,
     clock: FakeRelativeClock,
     last: Option<Timestamp>,
+    /// Nothing before.
+    opens: Option<Timestamp>,
+}
+
+/// How many units may go at once: a twentieth of the rate (at least 2), so that a timer that is late by some milliseconds loses nothing.
+fn burst(rate: Rate) -> u32 {
+    (rate.count / 20).max(2)
+}
+
+/// How long a new pacer must hold back after another has sent: each of the two is within `rate * time + burst`, so together they
+/// are within the rate over any window when two bursts' worth of it passes unused between them.
+fn gap_ms(rate: Rate) -> i64 {
+    let two_bursts = 2 * i64::from(burst(rate)) * rate.per_ms;
+    (two_bursts / i64::from(rate.count.max(1)) + 1).min(rate.per_ms) + GUARD_MS
 }
 
 impl std::fmt::Debug for Pacer {
@@ -73,14 +87,18 @@ impl std::fmt::Debug for Pacer {
 }
 
 impl Pacer {
-    /// For a rate. The burst is a twentieth of the rate (at least 2), so that a timer that is late by some milliseconds loses nothing.
+    /// For a rate.
     pub fn new(rate: Rate) -> Self {
         let clock = FakeRelativeClock::default();
         let span = Duration::from_millis(u64::try_from(rate.per_ms).unwrap_or(1_000));
-        let burst = NonZeroU32::new((rate.count / 20).max(2)).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(burst(rate)).unwrap_or(NonZeroU32::MIN);
         let governor =
             Quota::with_period(span / rate.count.max(1)).map(|quota| RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()));
-        Self { window: SlidingWindow::new(rate), governor, clock, last: None }
+        Self { window: SlidingWindow::new(rate), governor, clock, last: None, opens: None }
+    }
+    /// For a rate that another process may have used up to `until`, with a memory that is gone: the two together stay within it.
+    pub fn after(rate: Rate, until: Timestamp) -> Self {
+        Self { opens: Some(until.plus(gap_ms(rate))), ..Self::new(rate) }
     }
     fn set_clock(&mut self, at: Timestamp) {
         let ms = self.last.map_or(0, |last| at.since(last));
@@ -109,6 +127,9 @@ impl Pacer {
 pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<Item = u16>) -> (usize, Option<Timestamp>) {
     for pacer in pacers.iter_mut() {
         pacer.set_clock(at);
+    }
+    if let Some(opens) = pacers.iter().filter_map(|p| p.opens).max().filter(|opens| at < *opens) {
+        return (0, Some(opens));
     }
     let mut granted = 0;
     for unit in units {
@@ -159,6 +180,29 @@ mod tests {
         #[test]
         fn never_above_the_rate_in_any_window(count in 1_u32..400, moments in proptest::collection::vec(0_i64..700, 1..200), want in 1_u16..80) {
             check(Rate { count, per_ms: 1_000 }, &moments, want);
+        }
+    }
+
+    proptest! {
+        /// A process is killed and started again, and again: what all of them send stays within the rate.
+        #[test]
+        fn never_above_the_rate_over_restarts(count in 1_u32..400, lives in proptest::collection::vec(0_i64..1_500, 1..12), down in 0_i64..30) {
+            let rate = Rate { count, per_ms: 1_000 };
+            let (mut at, mut sent) = (0, Vec::new());
+            for life in lives {
+                let mut pacer = Pacer::after(rate, Timestamp(at));
+                let end = at + life;
+                while at < end {
+                    let (n, again) = take(&mut [&mut pacer], Timestamp(at), std::iter::repeat_n(1, 500));
+                    sent.extend(std::iter::repeat_n(at, n));
+                    at = again.map_or(at + 1, |a| a.0);
+                }
+                at = end + down;
+            }
+            for (i, first) in sent.iter().enumerate() {
+                let within = sent.get(i..).unwrap_or(&[]).iter().take_while(|t| **t < first + rate.per_ms).count();
+                prop_assert!(within <= count as usize, "{} in a second from {}", within, first);
+            }
         }
     }
 

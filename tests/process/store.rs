@@ -19,7 +19,11 @@ fn a_second_process_on_one_database_is_refused_and_changes_nothing() {
     bank.wait_for_sends(50, &mut run);
     let history = |bank: &Bank| -> Vec<Value> {
         let all = bank.json(&["campaign", "list"]);
-        all.as_array().unwrap().iter().map(|c| serde_json::json!([c["name"], c["version"], c["status"], c["wanted"], c["audience"], c["hash"]])).collect()
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|c| serde_json::json!([c["name"], c["version"], c["status"], c["wanted"], c["audience"], c["hash"]]))
+            .collect()
     };
     let before = history(&bank);
     for file in ["campaign.yaml", "another.yaml"] {
@@ -91,12 +95,7 @@ fn a_restored_old_copy_refuses_to_send_until_told() {
 struct SmallDisk(tempfile::TempDir);
 
 fn mount(options: &str, path: &Path) -> bool {
-    Command::new("mount")
-        .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-        .arg(path)
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
+    Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 impl SmallDisk {

@@ -17,7 +17,9 @@ fn canonical(column: &str, value: &str) -> String {
         "cost" | "amount" => plain_number(),
         _ if column == "at" || column.ends_with("_at") => match value.parse::<i64>() {
             Ok(ms) => ms.to_string(),
-            Err(_) => chrono::DateTime::parse_from_rfc3339(value).unwrap_or_else(|e| panic!("{column} {value:?}: {e}")).timestamp_millis().to_string(),
+            Err(_) => {
+                chrono::DateTime::parse_from_rfc3339(value).unwrap_or_else(|e| panic!("{column} {value:?}: {e}")).timestamp_millis().to_string()
+            }
         },
         _ => value.to_owned(),
     }
