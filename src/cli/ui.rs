@@ -19,6 +19,9 @@ const COUNTED: &str = "{msg} [{bar:30}] {percent:>3} %  {human_pos} of {human_le
 /// The bar of a file.
 const BYTES: &str = "{msg} [{bar:30}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
 
+/// Work that was over sooner leaves no last line of progress.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// How often a line is written when standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -114,7 +117,7 @@ impl Progress {
 
     /// Done: the bar goes, a last line stays.
     pub fn finish(&self) {
-        if self.lines && self.bar.position() > 0 {
+        if self.lines && self.bar.position() > 0 && self.bar.elapsed() >= LEAST {
             eprintln!("{}", self.line());
         }
         self.bar.finish_and_clear();
