@@ -19,6 +19,7 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 
 impl App {
     /// Imports a file by a mapping.
+    #[allow(clippy::too_many_arguments, reason = "each is another thing that the one who imports says")]
     pub async fn import(
         &self,
         kind: Kind,

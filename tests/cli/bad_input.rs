@@ -30,7 +30,11 @@ fn faults_of_a_campaign_file_are_told_with_place_and_way_out() {
         ("impossible date", change("2026-11-24T09:00", "2026-02-30T09:00"), &["2026-02-30T09:00"]),
         ("end before start", change("2099-12-15T20:00", "2026-11-01T20:00"), &["end"]),
         ("unknown step", change("after: call", "after: cal"), &["cal", "call"]),
-        ("a cycle", change("  - step: call\n", "  - step: call\n    after: note\n"), &["call", "note"]),
+        (
+            "a cycle",
+            change("  - step: call\n", "  - step: call\n    after: note\n"),
+            &["follow each other in a circle: call -> note -> call", "take its `after` out"],
+        ),
         ("a list that does not exist", change("list: prospects", "list: prospect"), &["\"prospect\" is not known", "prospects"]),
         ("a condition that is none", change("when: 'disposition == \"no_answer\"'", "when: 'disposition =='"), &["disposition =="]),
         ("a negative budget", change("1000.00 CNY", "-1.00 CNY"), &["-1.00 CNY"]),
@@ -49,6 +53,16 @@ fn faults_of_a_campaign_file_are_told_with_place_and_way_out() {
         assert!(fault["line"].as_i64() >= Some(1) && fault["message"].as_str().is_some_and(|m| !m.is_empty()), "{what}: {told}");
     }
     assert_eq!(stand(&desk), before, "a refused file changes nothing");
+}
+
+#[test]
+fn a_campaign_file_in_another_encoding_or_with_a_mark() {
+    let desk = Desk::filled();
+    desk.write("bom.yaml", format!("\u{feff}{CAMPAIGN}"));
+    desk.says(&["validate", "bom.yaml"], 0, &["sound (spring)"]);
+    desk.write("gbk.yaml", b"campaign: x\ntitle: \xbe\xad\xc0\xed\n");
+    desk.says(&["validate", "gbk.yaml"], 1, &["gbk.yaml: expected UTF-8", "at byte 19", "save the file as UTF-8"]);
+    desk.says(&["validate", "."], 1, &["cannot read ."]);
 }
 
 #[test]
