@@ -68,7 +68,7 @@ async fn the_checks_of_the_database_know_the_states_of_the_program() {
 async fn files_that_are_not_ours_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let missing = SqliteStore::open(&folder.path().join("nowhere.db"), false).await.err().unwrap();
-    assert!(matches!(&missing, StoreError::NotFound { .. }) && missing.to_string().contains("touchline migrate"), "{missing}");
+    assert!(matches!(&missing, StoreError::Unusable(_)) && missing.to_string().contains("touchline migrate"), "{missing}");
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database ".repeat(1_000)).unwrap();
     let error = SqliteStore::open(&text, true).await.err().unwrap();

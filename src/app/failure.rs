@@ -71,7 +71,9 @@ impl From<FinanceError> for Failure {
         match e {
             FinanceError::Store(e) => e.into(),
             // No such folder: a slip of the pen, and no verdict on an export.
-            FinanceError::Io { ref error, .. } if error.kind() == std::io::ErrorKind::NotFound => Self::use_(e.to_string()),
+            FinanceError::Io { ref error, .. } if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                Self::use_(e.to_string())
+            }
             other => Self::no(other.to_string()),
         }
     }

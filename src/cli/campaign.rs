@@ -103,7 +103,11 @@ fn line(row: &CampaignRow) -> String {
 
 /// Does one of the verbs.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let access = if matches!(args.verb, Verb::List | Verb::Diff { .. }) { Access::Read } else { Access::Write };
+    let access = match args.verb {
+        Verb::List | Verb::Diff { .. } => Access::Read,
+        Verb::Submit { .. } => Access::Write,
+        Verb::Approve { .. } | Verb::Start(_) | Verb::Pause(_) | Verb::Resume(_) | Verb::Stop(_) | Verb::Status { .. } => Access::Change,
+    };
     let app = context.open(access).await?;
     let (store, now) = (app.store.as_ref(), app.now());
     match args.verb {

@@ -1,8 +1,8 @@
 //! `touchline import KIND FILE --mapping MAP.yaml`
 use super::ui::{self, Progress};
 use super::{Answer, Context};
-use crate::app::Access;
 use crate::app::files::FileIn;
+use crate::app::{Access, Failure};
 use crate::clock::monotonic;
 use crate::intake::{Kind, Report};
 use std::path::PathBuf;
@@ -52,8 +52,8 @@ impl From<What> for Kind {
 
 /// Imports a file.
 pub async fn run(args: Args, context: &Context) -> Answer {
+    let size = std::fs::metadata(&args.file).map_err(|e| Failure::file("cannot read", &args.file, &e))?.len();
     let app = context.open(Access::Write).await?;
-    let size = std::fs::metadata(&args.file).map_or(0, |m| m.len());
     let progress = Progress::bytes(&format!("importing {}", Kind::from(args.kind).name()), size, context.json);
     let begun = monotonic();
     let wanted = FileIn {

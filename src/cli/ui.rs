@@ -8,17 +8,21 @@ use crate::desk::plan::Plan;
 use crate::desk::report::Report;
 use crate::finance::VerifyReport;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The bar of a known total.
-const COUNTED: &str = "{msg} [{bar:30}] {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {elapsed} gone, {eta} left";
-
+/// The bar of a known total, under a line that says what is being done: one line of both is too long for a small terminal.
+const COUNTED: &str = "{wide_msg}\n[{bar:16}] {percent:>3} %  {human_pos} of {human_len}  {rate} a second  {elapsed} gone, {eta} left";
 /// The bar of a file.
-const BYTES: &str = "{msg} [{bar:30}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
+const BYTES: &str = "{wide_msg}\n[{bar:16}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
+/// Of work whose amount is not known.
+const OPEN: &str = "{wide_msg}\n{spinner} {elapsed} gone";
+
+/// Work that was over sooner leaves no last line of progress.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// How often a line is written when standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -39,34 +43,44 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let target = if json || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target((total > 0).then_some(total), target);
-        let form = if total > 0 { COUNTED } else { "{msg} {spinner} {human_pos}  {per_sec}  {elapsed} gone" };
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            bar.set_style(style.progress_chars("=> "));
-        }
         bar.set_message(what.to_owned());
         let lines = !json && !terminal;
-        Self { bar, what: Mutex::new(what.to_owned()), lines, bytes: AtomicBool::new(false), written: Mutex::new(crate::clock::monotonic()) }
+        let (bytes, written) = (AtomicBool::new(false), Mutex::new(crate::clock::monotonic()));
+        let progress = Self { bar, what: Mutex::new(what.to_owned()), lines, bytes, written };
+        progress.style();
+        progress
     }
 
     /// For bytes of a file.
     pub fn bytes(what: &str, total: u64, json: bool) -> Self {
         let progress = Self::new(what, total, json);
-        progress.measure_bytes(true);
+        progress.bytes.store(true, Ordering::Relaxed);
+        progress.style();
         progress
     }
 
     /// Another part of the work begins: position, total and time start anew. `bytes`: it is measured in bytes of a file.
     pub fn part(&self, what: &str, bytes: bool) {
-        self.measure_bytes(bytes);
+        self.bytes.store(bytes, Ordering::Relaxed);
         self.bar.unset_length();
         self.bar.reset();
+        self.style();
         self.describe(what);
     }
 
-    fn measure_bytes(&self, bytes: bool) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-        if let Ok(style) = ProgressStyle::with_template(if bytes { BYTES } else { COUNTED }) {
-            self.bar.set_style(style.progress_chars("=> "));
+    fn style(&self) {
+        let form = match (self.bar.length(), self.bytes.load(Ordering::Relaxed)) {
+            (None, _) => OPEN,
+            (Some(_), true) => BYTES,
+            (Some(_), false) => COUNTED,
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "a rate for people")]
+        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // What cannot be written is not shown.
+            let _ = to.write_str(&number(state.per_sec().round() as i64));
+        };
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            self.bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
     }
 
@@ -99,8 +113,8 @@ impl Progress {
     /// The total has become known, or has changed.
     pub fn total(&self, total: u64) {
         if self.bar.length() != Some(total) {
-            self.measure_bytes(self.bytes.load(Ordering::Relaxed));
             self.bar.set_length(total);
+            self.style();
         }
     }
 
@@ -115,7 +129,7 @@ impl Progress {
 
     /// Done: the bar goes, a last line stays.
     pub fn finish(&self) {
-        if self.lines && self.bar.position() > 0 {
+        if self.lines && self.bar.position() > 0 && self.bar.elapsed() >= LEAST {
             eprintln!("{}", self.line());
         }
         self.bar.finish_and_clear();
