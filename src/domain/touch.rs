@@ -95,10 +95,13 @@ pub struct Touch {
     /// The rule of the campaign's law that allowed, deferred or forbade it.
     pub rule: RuleNo,
     /// When it may start; set while `Scheduled`, kept afterwards.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub due_at: Option<Timestamp>,
     /// When `Started` was committed.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub started_at: Option<Timestamp>,
     /// When its last state came about.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub ended_at: Option<Timestamp>,
     /// Seconds of conversation.
     pub connected_s: u32,

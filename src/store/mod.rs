@@ -176,7 +176,8 @@ pub trait TouchLedger: Send + Sync {
     /// Commits what came of touches, the next rows they lead to, tallies and closed batches, in one transaction.
     /// The lattice guards each: a stored state of equal or higher rank stays, and the settlement (with its next row) is skipped.
     /// Precisely: `State::may_settle_as`, and `Started` to `Started` only when the settlement brings a `provider_ref` and none is
-    /// on record. A touch that is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
+    /// on record, and `Started` to `Scheduled` only when none is (what a provider has taken is not ours to send again). A touch that
+    /// is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
     /// or `started_at` of a touch, and a `provider_ref` that it leaves out stays; but a put-back (`Scheduled`) or `Refused` touch
     /// loses `started_at`, cost, parts and seconds, and a put-back one its `provider_ref`. Flags are only ever added; `Reached`
     /// adds `EVER_REACHED`. `receipt_by` opens the wait of that touch, any other settlement of it ends the wait. A batch that

@@ -110,6 +110,7 @@ pub struct ListRow {
     /// Hex; empty while open.
     pub checksum: String,
     /// When it was frozen.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub frozen_at: Option<Timestamp>,
 }
 
@@ -331,10 +332,13 @@ pub struct CampaignRow {
     /// Why it was stopped.
     pub stop_reason: Option<Reason>,
     /// When it was handed in.
+    #[serde(with = "crate::domain::time::iso")]
     pub submitted_at: Timestamp,
     /// When its first touch could start.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub finished_at: Option<Timestamp>,
 }
 

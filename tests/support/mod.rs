@@ -1,5 +1,6 @@
 //! What the simulations share: a bank of made-up customers, campaigns, and a scripted provider that remembers every send.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+pub mod faulty;
 pub mod scene;
 
 use rand::{Rng, RngExt, SeedableRng};

@@ -43,6 +43,12 @@ impl Scene {
         World::new(&setup, told(&self.routes, &self.memory, answer), at)
     }
 
+    /// Over a store that is given, instead of the scene's own.
+    pub fn world_over(&self, store: Arc<dyn Store>, at: Timestamp) -> World {
+        let setup = now(setup(store, &self.campaigns, &self.routes, at));
+        World::new(&setup, carriers(&self.routes, self.script, &self.memory), at)
+    }
+
     /// What a kill leaves: the committed rows, and what the provider remembers.
     #[must_use]
     pub fn after_a_kill(self) -> Self {

@@ -121,7 +121,9 @@ fn sort(settlements: &[Settled]) -> StoreResult<(Vec<Settlement<'_>>, Vec<Settle
     for given in settlements {
         let settlement = Settlement { given, touch: shape(given)?, ended: None };
         // A started touch is its customer's head: a next row is never started, and follows a touch that is over.
+        // One without a start is told of a touch that was put back meanwhile: the stored row decides.
         let is_plain = given.before.state == State::Started
+            && (!settlement.touch.state.stands() || (settlement.touch.started_at.is_some() && settlement.touch.channel.is_some()))
             && State::Started.may_settle_as(given.touch.state)
             && (given.touch.state != State::Started || given.touch.provider_ref.is_some())
             && times.get(&given.touch.key).is_none_or(|n| *n == 1);
@@ -147,9 +149,6 @@ fn shape(given: &Settled) -> StoreResult<Touch> {
             }
         }
         State::Started | State::Reached | State::Missed | State::Uncertain => {
-            if touch.started_at.is_none() || touch.channel.is_none() {
-                return fault("a touch that was started, with its start and channel");
-            }
             if touch.state == State::Reached {
                 touch.flags |= EVER_REACHED;
             }

@@ -1,6 +1,21 @@
-//! Property tests: what was exported plus its corrections is, row by row, what the ledger says.
-use super::*;
+//! What was exported plus its correction is what the ledger says, whatever happened in between; and the encoder's speed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#[path = "support/finance.rs"]
+mod support;
+
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use support::*;
+use touchline::domain::campaign::{Credit, ExportFormat};
+use touchline::domain::ids::CustomerId;
+use touchline::domain::outcome::Reason;
+use touchline::domain::tally::Tally;
+use touchline::domain::time::{HOUR, Timestamp};
+use touchline::domain::touch::State;
+use touchline::finance::totals::Totals;
+use touchline::finance::{What, attribute, correct, verify};
+use touchline::store::*;
 
 /// What is exported plus its correction, by the columns of the CSV files alone.
 fn apply(old: &[BTreeMap<String, String>], correction: &[BTreeMap<String, String>]) -> BTreeMap<BTreeMap<String, String>, i64> {
@@ -87,8 +102,8 @@ fn cases() -> impl Strategy<Value = Case> {
         .prop_map(|(scripts, firsts, cut, facts, credit, holdout_ppm, stop)| Case { scripts, firsts, cut, facts, credit, holdout_ppm, stop })
 }
 
-async fn old_plus_correction_is_new(case: Case) {
-    let mut bank = Bank::open(case.scripts.len(), campaign("property", case.holdout_ppm, case.credit)).await;
+async fn old_plus_correction_is_new(on: On, case: Case) {
+    let mut bank = Bank::open(on, case.scripts.len(), campaign("property", case.holdout_ppm, case.credit)).await;
     let first = bank.ids[0].0;
     let scripts = case.scripts.clone();
     let script = move |c: CustomerId, seq: u32| scripts[(c.0 - first) as usize].get(seq as usize).copied().unwrap_or(Act::Last);
@@ -112,7 +127,7 @@ async fn old_plus_correction_is_new(case: Case) {
         bank.play(*n, &script).await;
     }
     put(&bank, &facts[..half]).await;
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    attribute(bank.store(), &bank.row().await, &bank.campaign).await.unwrap();
     bank.round += 1;
     let mut old = Vec::new();
     for what in What::ALL {
@@ -150,7 +165,7 @@ async fn old_plus_correction_is_new(case: Case) {
         let change = StatusChange { to: Status::Stopped, by: "op".into(), why: "enough".into(), at: bank.now(), reason: Some(Reason::Stopped) };
         bank.store.set_status(bank.run, &change).await.unwrap();
     }
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    attribute(bank.store(), &bank.row().await, &bank.campaign).await.unwrap();
     bank.round += 1;
     let credits = bank.store.credits(bank.run, None, 10_000).await.unwrap();
     for (i, (_, name, minor, _)) in facts.iter().enumerate() {
@@ -158,9 +173,9 @@ async fn old_plus_correction_is_new(case: Case) {
         assert!(of.is_empty() || of.iter().map(|c| c.amount.minor).sum::<i64>() == *minor, "{name} of {minor}: {of:?}");
     }
     for report in &old {
-        let moved = verify(Some(&bank.store), &report.folder).await.unwrap();
+        let moved = verify(Some(bank.store()), &report.folder).await.unwrap();
         assert!(moved.is_intact(), "what came later is no fault: {moved:#?}");
-        let correction = correct(&bank.store, report.manifest.number, out.path(), bank.now()).await.unwrap();
+        let correction = correct(bank.store(), report.manifest.number, out.path(), bank.now()).await.unwrap();
         assert_eq!(correction.export.is_some(), moved.moved_on_count > 0, "{moved:#?}");
         let fresh = make(&bank, out.path(), report.manifest.what, ExportFormat::Csv).await;
         let file = |folder: &PathBuf| csv_rows(&folder.join(format!("{}.csv", report.manifest.what.name())));
@@ -173,15 +188,78 @@ async fn old_plus_correction_is_new(case: Case) {
         if let Some(made) = &correction.export {
             assert_intact(&bank, &made.folder).await;
         }
-        assert!(correct(&bank.store, report.manifest.number, out.path(), bank.now()).await.unwrap().export.is_none());
+        assert!(correct(bank.store(), report.manifest.number, out.path(), bank.now()).await.unwrap().export.is_none());
     }
+}
+
+fn live(on: On, case: Case) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(old_plus_correction_is_new(on, case));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn old_plus_correction_is_new_whatever_happened(case in cases()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(old_plus_correction_is_new(case));
+        live(On::Memory, case);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn old_plus_correction_is_new_over_sqlite(case in cases()) {
+        live(On::Sqlite, case);
+    }
+}
+
+/// The encoder alone, from arrays: pages of touches into Parquet. Prints its rate; meant for an optimised build:
+/// `cargo test --release --test finance_properties -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn parquet_of_touches_from_arrays_at_speed() {
+    use touchline::domain::channel::Channel;
+    use touchline::domain::ids::{RuleNo, TouchKey};
+    use touchline::domain::touch::Touch;
+    use touchline::finance::columns::touch_columns;
+    use touchline::finance::labels::{Labels, Names};
+    use touchline::finance::rows::Shape;
+    use touchline::finance::writer::Encoder;
+    let bank = Bank::open(On::Memory, 1, campaign("autumn", 0, Credit::LastReached)).await;
+    let labels = Labels::from(&bank.campaign);
+    let names = std::sync::Arc::new(Names::load(bank.store(), &bank.row().await, &labels).await.unwrap());
+    let shape = Shape { what: What::Touches, correction: false, amount_digits: 2 };
+    let pages: Vec<(Vec<Touch>, Vec<Box<str>>)> = (0..50_i64)
+        .map(|page| {
+            let ids: Vec<i64> = (0..20_000).map(|n| page * 20_000 + n).collect();
+            let touch = |id: &i64| Touch {
+                channel: Some(Channel::Call),
+                route: Some(bank.route),
+                rule: RuleNo((id % 3) as u16),
+                state: if id % 3 == 0 { State::Reached } else { State::Missed },
+                reason: if id % 3 == 0 { Reason::Answered } else { Reason::NoAnswer },
+                attempt: 1,
+                started_at: Some(T0.plus(id * 5)),
+                ended_at: Some(T0.plus(id * 5 + ((id * 2_654_435_761) >> 9) % 60_000)),
+                connected_s: (((id * 2_654_435_761) >> 11) % 300) as u32,
+                cost_micros: 45_000 * (1 + id % 4),
+                parts: 1,
+                ..blank(TouchKey { customer: CustomerId(*id), campaign: bank.run, seq: 0 })
+            };
+            (ids.iter().map(touch).collect(), ids.iter().map(|id| format!("{id:08}").into()).collect())
+        })
+        .collect();
+    let rows: usize = pages.iter().map(|(p, _)| p.len()).sum();
+    for format in FORMATS {
+        let dir = tempfile::tempdir().unwrap();
+        let started = touchline::clock::monotonic();
+        let encoder = Encoder::start(format, shape, dir.path().join("touches"));
+        for (touches, references) in pages.clone() {
+            let names = std::sync::Arc::clone(&names);
+            assert!(encoder.give(Box::new(move || touch_columns(&names, shape, &touches, &references))).await);
+        }
+        let (mark, _) = encoder.finish().await.unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{}: {rows} rows in {seconds:.2} s = {:.0} rows/s, {} bytes", format.name(), rows as f64 / seconds, mark.bytes);
     }
 }
