@@ -75,7 +75,8 @@ fn a_pause_holds_at_once_whatever_is_under_way() {
 #[test]
 fn a_drain_at_any_moment_loses_and_repeats_nobody() {
     for seed in seeds(25) {
-        let mut scene = Scene::new(60, vec![campaign("drained", |_| {})], &[Channel::Call], Script { latency_ms: 400, unknown: 0, ..Script::rough(seed) });
+        let mut scene =
+            Scene::new(60, vec![campaign("drained", |_| {})], &[Channel::Call], Script { latency_ms: 400, unknown: 0, ..Script::rough(seed) });
         scene.routes[0].limit = per_second(40);
         let mut world = scene.world(START).with_slow_store(delays(seed, 60));
         let drain = START.plus(53 * (i64::try_from(seed).unwrap() - 1));
@@ -147,7 +148,8 @@ fn a_wave_takes_its_share_once_although_the_process_dies_in_it() {
 #[test]
 fn a_budget_ends_a_campaign_when_it_is_spent_not_when_it_is_reserved() {
     let poor = |minor| campaign("poor", |c| c.limits.budget = Some(Money { minor, currency: Currency::CNY }));
-    let cheap = |d: &touchline::channels::Dispatch, at: Timestamp, out: &mut Vec<_>| out.push(done(d, at.plus(30 * SECOND), Reason::Answered, Some(10_000)));
+    let cheap =
+        |d: &touchline::channels::Dispatch, at: Timestamp, out: &mut Vec<_>| out.push(done(d, at.plus(30 * SECOND), Reason::Answered, Some(10_000)));
     let run = |budget| {
         let mut scene = Scene::new(300, vec![poor(budget)], &[Channel::Call], Script::kind(1));
         scene.routes[0].reserve = std::sync::Arc::new(|_| 1_000_000);

@@ -96,7 +96,8 @@ fn a_rehearsal_leaves_what_is_real_alone() {
     let texts = campaign("real", |c| c.steps = vec![step("text", Channel::Sms)]);
     let played = campaign("played", |c| c.schedule.end += chrono::Duration::days(10));
     let mut scene = Scene::new(10, vec![texts], &[Channel::Sms, Channel::Call], Script::kind(1));
-    let why = SuppressionRecord { channel: None, why: "mourning".to_owned(), at: START, until: Some(START.plus(2 * DAY)), source: "branch".to_owned() };
+    let why =
+        SuppressionRecord { channel: None, why: "mourning".to_owned(), at: START, until: Some(START.plus(2 * DAY)), source: "branch".to_owned() };
     now(scene.store.put_suppressions(&[("c00002".to_owned(), why)], None)).unwrap();
     // Half of the texts are taken by the provider, half are in flight when the process dies.
     let answer = |d: &Dispatch, at: Timestamp, out: &mut Vec<_>| {
@@ -113,7 +114,8 @@ fn a_rehearsal_leaves_what_is_real_alone() {
     in_order(1, &end);
     // Once more, killed a minute in.
     scene = Scene { memory: Arc::default(), ..Scene::new(10, scene.campaigns, &[Channel::Sms, Channel::Call], scene.script) };
-    let why = SuppressionRecord { channel: None, why: "mourning".to_owned(), at: START, until: Some(START.plus(2 * DAY)), source: "branch".to_owned() };
+    let why =
+        SuppressionRecord { channel: None, why: "mourning".to_owned(), at: START, until: Some(START.plus(2 * DAY)), source: "branch".to_owned() };
     now(scene.store.put_suppressions(&[("c00002".to_owned(), why)], None)).unwrap();
     assert!(matches!(scene.run(&mut scene.world_told(START, answer), Some(steps)), End::Cut(_)));
     let scene = scene.after_a_kill();

@@ -65,7 +65,8 @@ impl World {
         let mut machines = Machines::default();
         setup.found(&mut machines);
         let performer = Performer { store: Arc::clone(&setup.store), routes };
-        let mut world = Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
+        let mut world =
+            Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
     }

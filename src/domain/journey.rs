@@ -94,7 +94,12 @@ pub fn pass_over(campaign: &Campaign, touch: &Touch, at: Timestamp) -> Option<To
     let mut planned = read_agenda(touch.agenda.as_deref());
     let next = take_next(&mut planned)?;
     let channel = campaign.step(next.step)?.channel;
-    Some(Touch { key: touch.key, rule: touch.rule, flags: touch.flags, ..successor(touch, next.step, channel, next.due.max(at), Reason::NextStep, write_agenda(&planned)) })
+    Some(Touch {
+        key: touch.key,
+        rule: touch.rule,
+        flags: touch.flags,
+        ..successor(touch, next.step, channel, next.due.max(at), Reason::NextStep, write_agenda(&planned))
+    })
 }
 
 fn take_next(planned: &mut Vec<Planned>) -> Option<Planned> {

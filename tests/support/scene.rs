@@ -97,4 +97,3 @@ impl Scene {
         self.memory.lock().unwrap().nobody_twice();
     }
 }
-

@@ -5,7 +5,7 @@ use crate::domain::ids::{CustomerId, TouchKey};
 use crate::domain::outcome::Reason;
 use crate::domain::tally::Tally;
 use crate::domain::touch::{State, Touch};
-use crate::store::{BeginRequest, Before, Needs, SentParts, Settled, Status, Store, WaveRow};
+use crate::store::{Before, BeginRequest, Needs, SentParts, Settled, Status, Store, WaveRow};
 
 pub async fn touches_and_members_in_bulk(store: &dyn Store) {
     let bed = bed(store, 5).await;

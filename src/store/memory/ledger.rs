@@ -103,7 +103,12 @@ impl TouchLedger for MemoryStore {
 
     async fn overdue(&self, at: Timestamp, rehearsal: bool, limit: usize) -> StoreResult<Vec<Touch>> {
         let state = self.lock();
-        let late = state.deadlines.iter().take_while(|(deadline, _)| *deadline <= at).filter(|(_, key)| key.campaign.is_rehearsal() == rehearsal).take(limit);
+        let late = state
+            .deadlines
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= at)
+            .filter(|(_, key)| key.campaign.is_rehearsal() == rehearsal)
+            .take(limit);
         Ok(late.filter_map(|(_, key)| state.touches.get(key)).cloned().collect())
     }
 

@@ -84,12 +84,13 @@ pub(super) async fn orphans(conn: &mut SqliteConnection, fence: i64, rehearsal: 
     let mut touches = 0;
     let mut after = 0_i64;
     while found.is_empty() || touches < limit {
-        let next = sqlx::query("SELECT id, campaign_id, members FROM touch_batch WHERE id > ? AND fence < ? AND (campaign_id < 0) = ? ORDER BY id LIMIT 1")
-            .bind(after)
-            .bind(fence)
-            .bind(rehearsal)
-            .fetch_optional(&mut *conn)
-            .await?;
+        let next =
+            sqlx::query("SELECT id, campaign_id, members FROM touch_batch WHERE id > ? AND fence < ? AND (campaign_id < 0) = ? ORDER BY id LIMIT 1")
+                .bind(after)
+                .bind(fence)
+                .bind(rehearsal)
+                .fetch_optional(&mut *conn)
+                .await?;
         let Some(row) = next else { break };
         after = row.try_get(0)?;
         let campaign = CampaignId(row.try_get(1)?);
