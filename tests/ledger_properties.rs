@@ -385,7 +385,9 @@ async fn told(world: &World) -> String {
         lines.push(format!("{run} next due {:?}", store.next_due(run, &[StepNo(0)]).await.unwrap()));
         lines.extend(store.uncertain(run, 1_000).await.unwrap().iter().map(|row| format!("{run} uncertain {}", row.key)));
     }
-    lines.extend(store.overdue(world.now, 1_000).await.unwrap().iter().map(|row| format!("overdue {}", row.key)));
+    for rehearsal in [false, true] {
+        lines.extend(store.overdue(world.now, rehearsal, 1_000).await.unwrap().iter().map(|row| format!("overdue {}", row.key)));
+    }
     lines.push(format!("next deadline {:?}", store.next_deadline().await.unwrap()));
     for customer in &world.customers {
         lines.push(format!("{customer} {:?}", store.contactability(*customer).await.unwrap()));
