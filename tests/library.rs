@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
+use touchline::app::files::FileIn;
 use touchline::app::{Access, App, check_campaign};
 use touchline::clock::Clock;
 use touchline::config::{Config, Overrides, load};
@@ -46,7 +47,10 @@ async fn bank(url: &str, folder: &TempDir, customers: u64) -> App {
     let (csv, map) = (folder.path().join("customers.csv"), folder.path().join("customers.map.yaml"));
     write_customers(&mut std::fs::File::create(&csv).unwrap(), customers, 1).unwrap();
     std::fs::write(&map, MADE_UP_CUSTOMERS_MAP).unwrap();
-    let report = app.import(Kind::Customers, &csv, &map, Some("demo-customers"), None, false, &mut |_| ()).await.unwrap();
+    let report = app
+        .import(FileIn { kind: Kind::Customers, file: &csv, mapping: &map, name: Some("demo-customers"), rejects: None, again: false }, &mut |_| ())
+        .await
+        .unwrap();
     assert_eq!(report.sums.accepted, customers);
     app
 }

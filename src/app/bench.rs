@@ -1,4 +1,8 @@
 //! Measured work: the real engine in real time against a simulator that answers at once, beside what the store itself can do.
+mod pace;
+
+pub use pace::{Pace, pace};
+
 use super::files::FileIn;
 use super::{Access, App, Failure};
 use crate::actors::shell::Engine;

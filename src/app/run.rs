@@ -9,11 +9,12 @@ use crate::actors::shell::{self, Engine};
 use crate::channels::route::RouteSpec;
 use crate::channels::{self, Carrier};
 use crate::clock::sleep_ms;
+use crate::desk::control::is_held;
 use crate::desk::submit;
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::RouteId;
 use crate::domain::time::SECOND;
-use crate::store::{CampaignRow, Status};
+use crate::store::{CampaignRow, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +25,17 @@ const DRAIN_MS: i64 = 30 * SECOND;
 /// How often progress is shown.
 const SHOW_MS: u64 = 200;
 
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Campaign files.
+    pub files: &'a [Campaign],
+    /// Names of runs that were approved before.
+    pub names: &'a [String],
+    /// In whose name files are handed in.
+    pub by: &'a str,
+}
+
 impl App {
     /// The engine's sizes by the settings.
     pub fn sizes(&self) -> Sizes {
@@ -31,47 +43,91 @@ impl App {
         Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit), due_grain_ms: 1 }
     }
 
-    /// Submits and approves campaigns in the caller's name. The same file handed in while its run is unfinished goes on.
+    /// Submits and approves campaigns in the caller's name. The same file handed in again gives the run that it has: an unfinished
+    /// one goes on, also past its end (what is left is then called off); one that has ended stays so. Whoever restarts a process
+    /// that was killed, at whatever moment, contacts nobody a second time.
     pub async fn enter(&self, campaigns: &[Campaign], by: &str) -> Result<Vec<CampaignRow>, Failure> {
         let now = self.now();
         let mut rows = Vec::new();
         for campaign in campaigns {
+            let known = match self.store.campaign(&campaign.name, Some(false)).await {
+                Ok(row) => Some(row).filter(|row| row.hash == campaign.hash()),
+                Err(StoreError::NotFound { .. }) => None,
+                Err(other) => return Err(other.into()),
+            };
             let ends_at = campaign.schedule.ends_at();
-            if ends_at <= now {
-                return Err(Failure::no(format!(
-                    "campaign {}: it ended at {ends_at}; nothing is sent after a campaign's end. Give it a later schedule.end, or rehearse it: touchline rehearse",
-                    campaign.name
-                )));
+            let row = match known {
+                Some(row) => row,
+                None if ends_at <= now => {
+                    return Err(Failure::no(format!(
+                        "campaign {}: it ended at {ends_at}; nothing is sent after a campaign's end. Give it a later schedule.end, or rehearse it: touchline rehearse",
+                        campaign.name
+                    )));
+                }
+                None => submit::submit(self.store.as_ref(), campaign, false, by, now).await?.campaign,
+            };
+            if row.status.is_closed() {
+                tracing::warn!(
+                    "campaign {} version {} of this very file is {}: nobody is contacted again. To contact its audience once more, make a new \
+                     version of it: touchline campaign submit, approve it, touchline run {}",
+                    row.name,
+                    row.version,
+                    row.status,
+                    row.name
+                );
             }
-            let submitted = submit::submit(self.store.as_ref(), campaign, false, by, now).await?;
-            rows.push(submit::approve_row(self.store.as_ref(), &submitted.campaign, by, "run", now).await?);
+            rows.push(submit::approve_row(self.store.as_ref(), &row, by, "run", now).await?);
         }
         Ok(rows)
     }
 
-    /// Runs campaigns to their end, or until `interrupt` comes true (then it drains). `watch` sees each a few times a second.
-    /// Afterwards each is attributed, exported and mailed as its `finance` section says.
+    /// Runs campaigns to their end, or until `interrupt` comes true (then it drains): files are handed in, `names` are runs that were
+    /// approved before. `watch` sees each a few times a second. Afterwards each is attributed, exported and mailed as its `finance`
+    /// section says. Another process that is sending is told before anything is written.
     pub async fn run(
         &self,
-        rows: Vec<CampaignRow>,
+        wanted: &Wanted<'_>,
         seed: u64,
         interrupt: impl Future<Output = ()>,
         mut watch: impl FnMut(&CampaignRow, Stand),
     ) -> Result<Vec<(CampaignRow, Outcome)>, Failure> {
         let fence = self.store.acquire(false, self.now()).await?;
-        let ended = self.engine(&rows, fence, seed, interrupt, &mut watch).await;
-        self.store.release(fence).await?;
-        ended?;
+        let ended = self.enter_and_run(wanted, fence, seed, interrupt, &mut watch).await;
+        let released = self.store.release(fence).await;
+        // The engine's own fault first: what fails after it mostly fails of it.
+        let rows = ended?;
+        released?;
         let mut outcomes = Vec::new();
         for row in rows {
+            let had_ended = row.status.is_closed();
             let row = self.store.campaign_by_id(row.id).await?;
             let mut outcome = self.outcome(&row, self.now()).await?;
-            if matches!(row.status, Status::Finished | Status::Stopped) {
+            // A run that had ended before is exported only if whoever ended it did not come to that.
+            if row.status.is_closed() && !(had_ended && !self.store.exports(row.id).await?.is_empty()) {
                 self.finance(&row, &self.exports_folder(), &mut outcome).await?;
             }
             outcomes.push((row, outcome));
         }
         Ok(outcomes)
+    }
+
+    async fn enter_and_run(
+        &self,
+        wanted: &Wanted<'_>,
+        fence: i64,
+        seed: u64,
+        interrupt: impl Future<Output = ()>,
+        watch: &mut impl FnMut(&CampaignRow, Stand),
+    ) -> Result<Vec<CampaignRow>, Failure> {
+        let mut rows = self.enter(wanted.files, wanted.by).await?;
+        for name in wanted.names {
+            rows.push(self.approved(name).await?);
+        }
+        for row in rows.iter().filter(|row| is_held(row)) {
+            tracing::warn!("{} is paused: nothing is begun until `touchline campaign resume {} --why TEXT`", row.name, row.name);
+        }
+        self.engine(&rows, fence, seed, interrupt, watch).await?;
+        Ok(rows)
     }
 
     async fn engine(
@@ -107,20 +163,30 @@ impl App {
         }
     }
 
-    /// Puts an engine together and starts it.
+    /// Puts an engine together and starts it, on the carriers configured.
     pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
+        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed)).await
+    }
+
+    /// Puts an engine together and starts it, on carriers of the caller's.
+    pub async fn start_engine_on(
+        &self,
+        rows: &[CampaignRow],
+        fence: i64,
+        carrier: impl Fn(&RouteSpec, RouteId) -> Arc<dyn Carrier>,
+    ) -> Result<Engine, Failure> {
         let all = self.routes().await?;
         let mut running: Vec<Arc<Running>> = Vec::new();
         for row in rows {
             let row = self.store.campaign_by_id(row.id).await?;
-            if matches!(row.status, Status::Finished | Status::Stopped) {
+            if row.status.is_closed() {
                 continue;
             }
             running.push(self.running(row, &all, fence, self.now()).await?);
         }
         let used: Vec<RouteId> = running.iter().flat_map(|r| r.all_routes()).collect();
         let routes: Vec<(Route, RouteSpec)> = all.into_iter().filter(|(r, _)| used.contains(&r.id)).collect();
-        let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, channels::build(spec, r.id, seed))).collect();
+        let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, carrier(spec, r.id))).collect();
         let setup = Setup {
             store: Arc::clone(&self.store),
             routes: routes.into_iter().map(|(r, _)| r).collect(),

@@ -1,4 +1,4 @@
-//! `touchline bench touches|import|export`
+//! `touchline bench touches|import|export|pace`
 use super::ui::{self, Progress};
 use super::{Answer, Context};
 use crate::app::bench;
@@ -7,12 +7,18 @@ use std::path::PathBuf;
 /// Arguments.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What: touches through the whole engine, customers from CSV, or touches to Parquet.
-    #[arg(value_parser = ["touches", "import", "export"])]
+    /// What: touches through the whole engine, customers from CSV, touches to Parquet, or how well a rate is kept.
+    #[arg(value_parser = ["touches", "import", "export", "pace"])]
     what: String,
     /// How many customers.
     #[arg(long, default_value_t = 1_000_000)]
     customers: u64,
+    /// Of `pace`: the limit, in touches a second.
+    #[arg(long, default_value_t = 200)]
+    rate: u32,
+    /// Of `pace`: for about how many seconds, at least 4.
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
     /// Where the scratch files are made (and removed afterwards): a folder on the disk that is to be measured.
     #[arg(long, default_value = ".")]
     dir: PathBuf,
@@ -21,7 +27,8 @@ pub struct Args {
 /// Measures.
 #[allow(clippy::cast_possible_truncation, reason = "figures for people")]
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let progress = Progress::new("", args.customers, context.json);
+    let rows = if args.what == "pace" { u64::from(args.rate) * u64::from(args.seconds) } else { args.customers };
+    let progress = Progress::new("", rows, context.json);
     let mut watch = |what: &str, n: u64| {
         progress.describe(what);
         progress.set(n);
@@ -45,6 +52,20 @@ pub async fn run(args: Args, context: &Context) -> Answer {
                 vec!["store".to_owned(), format!("{}, every commit on disk", m.store)],
             ];
             ui::table(&[], &[], rows)
+        })?;
+        return Ok(true);
+    }
+    if args.what == "pace" {
+        let measured = bench::pace(config, args.rate, args.seconds, &args.dir, &mut watch).await?;
+        progress.finish();
+        context.answer(&measured, |m| {
+            format!(
+                "limit {} a second: {} sent, at most {} in any second, {:.1} % of the limit used",
+                ui::number(i64::from(m.rate)),
+                ui::number(m.sent as i64),
+                ui::number(m.max_in_1s as i64),
+                m.used_share * 100.0
+            )
         })?;
         return Ok(true);
     }

@@ -2,8 +2,8 @@
 use super::rehearse::show;
 use super::ui::{self, Progress};
 use super::{Answer, Context};
+use crate::app::run::Wanted;
 use crate::app::{Access, Failure};
-use crate::desk::control::is_held;
 use crate::domain::campaign::Campaign;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,24 +30,15 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     for file in files {
         campaigns.push(app.campaign_file(file).await?);
     }
-    let mut rows = app.enter(&campaigns, &args.by).await?;
-    for name in names {
-        rows.push(app.approved(&name.display().to_string()).await?);
-    }
-    for row in rows.iter().filter(|row| is_held(row)) {
-        eprintln!("{} is paused: nothing is begun until `touchline campaign resume {} --why TEXT`", row.name, row.name);
-    }
+    let names: Vec<String> = names.into_iter().map(|name| name.display().to_string()).collect();
     let progress = Progress::new("customers", 0, context.json);
     let mut stands = BTreeMap::new();
     let interrupt = async {
-        // Without a handler the process would die at once, which the ledger survives; so a failure here is no reason to stop.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        asked_to_end().await;
         eprintln!("ending in order: nothing more is begun; waiting for touches in flight (again Ctrl-C does not hurry it)");
     };
     let outcomes = app
-        .run(rows, args.seed, interrupt, |row, stand| {
+        .run(&Wanted { files: &campaigns, names: &names, by: &args.by }, args.seed, interrupt, |row, stand| {
             stands.insert(row.id, stand);
             if let Some(all) = stands.values().copied().reduce(|a, b| a.plus(&b)) {
                 show(&progress, &all);
@@ -65,6 +56,29 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         all => context.answer(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n\n"))?,
     }
     Ok(true)
+}
+
+/// Comes true with Ctrl-C, or with the signal by which service managers end a process.
+async fn asked_to_end() {
+    // Without a handler the process would die at once, which the ledger survives; so a failure here is no reason to stop.
+    let ctrl_c = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signals) => drop(signals.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = ctrl_c => {}
+        () = terminate => {}
+    }
 }
 
 fn is_file(path: &Path) -> bool {

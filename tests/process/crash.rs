@@ -15,18 +15,20 @@ fn seed() -> u64 {
     seed
 }
 
-/// Every row of the ledger, from its export: the touch and its state.
+/// Every row of the ledger, from its export: the touch and its state. One intent (a step's attempt) has one row.
 fn ledger(bank: &Bank) -> BTreeMap<TouchKey, String> {
     bank.json(&["export", "touches", "--campaign", super::bank::CAMPAIGN, "--format", "csv", "--out", "exports"]);
-    let mut rows = BTreeMap::new();
+    let (mut rows, mut intents) = (BTreeMap::new(), BTreeSet::new());
     for folder in std::fs::read_dir(bank.path("exports")).unwrap().flatten() {
         for file in std::fs::read_dir(folder.path()).unwrap().flatten().filter(|f| f.path().extension().is_some_and(|e| e == "csv")) {
             let mut csv = csv::Reader::from_path(file.path()).unwrap();
             let header = csv.headers().unwrap().clone();
             let place = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no column {name} in {header:?}"));
-            let (customer, seq, state) = (place("customer"), place("seq"), place("state"));
+            let (customer, seq, step, attempt, state) = (place("customer"), place("seq"), place("step"), place("attempt"), place("state"));
             for row in csv.records() {
                 let row = row.unwrap();
+                let intent = (row[customer].to_owned(), row[step].to_owned(), row[attempt].to_owned());
+                assert!(intents.insert(intent.clone()), "two touches for {intent:?}");
                 let touch =
                     TouchKey { customer: CustomerId(row[customer].parse().unwrap()), campaign: CampaignId(1), seq: row[seq].parse().unwrap() };
                 assert!(rows.insert(touch, row[state].to_owned()).is_none(), "touch {touch} twice in the export");

@@ -2,9 +2,9 @@
 use crate::store::StoreError;
 use sqlx::migrate::MigrateError;
 
-/// The primary result code (the low byte of an extended one); `None` when it is not SQLite that spoke.
+/// The extended result code; `None` when it is not SQLite that spoke.
 fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -13,7 +13,12 @@ impl From<sqlx::Error> for StoreError {
             return Self::Backend(error.to_string());
         };
         let said = error.as_database_error().map(|e| e.message().to_owned()).unwrap_or_default();
-        match code {
+        // SQLITE_IOERR_SHMSIZE: the index of the log could not grow, which a full disk refuses first.
+        if code == 4874 {
+            return Self::Full(said);
+        }
+        // The low byte is the primary code.
+        match code & 0xff {
             // SQLITE_FULL
             13 => Self::Full(said),
             // SQLITE_BUSY, SQLITE_LOCKED

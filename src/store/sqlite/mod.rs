@@ -33,6 +33,7 @@ use crate::domain::consent::Purpose;
 use bulk::Texts;
 pub use open::Options;
 use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub struct SqliteStore {
 /// The one connection that writes.
 struct Writer {
     conn: SqliteConnection,
+    settings: SqliteConnectOptions,
     texts: Texts,
 }
 
@@ -63,7 +65,16 @@ struct Writing<'a> {
 
 impl Writer {
     async fn begin(&mut self) -> StoreResult<Writing<'_>> {
-        let Self { conn, texts } = self;
+        if self.conn.is_in_transaction() {
+            // A transaction given up before has its rollback queued: behind this it is done.
+            self.conn.ping().await?;
+            // On a full disk SQLite rolls back by itself, the rollback that follows finds nothing to end, and sqlx counts the
+            // transaction as open for ever. Nothing of it is in the file: a new connection goes on from the last commit.
+            if self.conn.is_in_transaction() {
+                self.conn = SqliteConnection::connect_with(&self.settings).await?;
+            }
+        }
+        let Self { conn, texts, .. } = self;
         // IMMEDIATE: the write lock is waited for here, not in the middle of the work, where it could only fail.
         Ok(Writing { tx: conn.begin_with("BEGIN IMMEDIATE").await?, texts })
     }

@@ -55,7 +55,8 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
     } else if path.is_dir() {
         return Err(StoreError::Unusable(format!("expected a database file, found a folder: {}; name a file in it", path.display())));
     }
-    let mut writer = SqliteConnection::connect_with(&settings(path, options, options.cache_mib)).await?;
+    let writing = settings(path, options, options.cache_mib);
+    let mut writer = SqliteConnection::connect_with(&writing).await?;
     prepare(&mut writer, path, options).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(3)
@@ -67,7 +68,7 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
         .connect_lazy_with(settings(path, Options { create: false, read_only: true, ..options }, options.cache_mib.div_ceil(4)));
     Ok(SqliteStore {
         path: path.to_owned(),
-        writer: Mutex::new(Writer { conn: writer, texts: HashMap::new() }),
+        writer: Mutex::new(Writer { conn: writer, settings: writing, texts: HashMap::new() }),
         readers,
         lease: std::sync::Mutex::new(None),
         purposes: std::sync::Mutex::new(HashMap::new()),

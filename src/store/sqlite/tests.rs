@@ -86,7 +86,7 @@ async fn the_plans_of_the_hot_statements_search_by_key() {
     let settled: Vec<_> = begun.written.iter().map(|(_, t)| kit::ended(t, State::Reached, Reason::Answered, T0)).collect();
     bed.record(&settled).await;
     let mut writer = store.writer.lock().await;
-    let Writer { conn, texts } = &mut *writer;
+    let Writer { conn, texts, .. } = &mut *writer;
     let settles: Vec<_> = texts.iter().filter(|((name, ..), _)| *name == "touch settle").map(|(_, text)| text.clone()).collect();
     assert!(!settles.is_empty());
     for text in settles {
