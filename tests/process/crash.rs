@@ -19,7 +19,7 @@ fn seed() -> u64 {
 fn ledger(bank: &Bank) -> BTreeMap<TouchKey, String> {
     bank.json(&["export", "touches", "--campaign", super::bank::CAMPAIGN, "--format", "csv", "--out", "exports"]);
     let (mut rows, mut intents) = (BTreeMap::new(), BTreeSet::new());
-    for folder in std::fs::read_dir(bank.path("exports")).unwrap().flatten() {
+    for folder in std::fs::read_dir(bank.path("exports")).unwrap().flatten().filter(|f| f.path().is_dir()) {
         for file in std::fs::read_dir(folder.path()).unwrap().flatten().filter(|f| f.path().extension().is_some_and(|e| e == "csv")) {
             let mut csv = csv::Reader::from_path(file.path()).unwrap();
             let header = csv.headers().unwrap().clone();

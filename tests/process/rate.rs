@@ -24,16 +24,18 @@ fn no_second_holds_more_than_the_limit() {
 
 #[test]
 fn a_restart_does_not_forget_what_was_sent_a_moment_ago() {
-    let bank = Bank::new(Plan { customers: 2_000, rate: 200, credit: 400, batch: 50, no_answer: 0, ..Plan::default() });
+    let bank = Bank::new(Plan { customers: 500, rate: 10, credit: 20, batch: 10, no_answer: 0, ..Plan::default() });
     let mut run = bank.run();
-    for kill in 1..=3 {
-        bank.wait_for_sends(kill * 300, &mut run);
+    for kill in 1..=4 {
+        bank.wait_for_sends(kill * 14, &mut run);
         run.kill();
         run = bank.run();
     }
-    bank.wait_for_sends(1_100, &mut run);
+    bank.wait_for_sends(70, &mut run);
     run.kill();
     let most = most_in_window(&bank.journal(), 1_000);
-    println!("at most {most} in a second over four kills");
-    assert!(most <= 200, "{most} in one second, the limit is 200");
+    println!("at most {most} in a second over four restarts");
+    // By the carrier's clock, which a busy machine reads late: one send of those a tenth of a second apart may fall into its
+    // neighbour's second. Without a memory of the process before it would be the two that every new one begins with, and more.
+    assert!(most <= 11, "{most} in one second, the limit is 10");
 }
