@@ -102,7 +102,7 @@ impl App {
             let row = self.store.campaign_by_id(row.id).await?;
             let mut outcome = self.outcome(&row, self.now()).await?;
             // A run that had ended before is exported only if whoever ended it did not come to that.
-            if row.status.is_closed() && !(had_ended && !self.store.exports(row.id).await?.is_empty()) {
+            if row.status.is_closed() && (!had_ended || self.store.exports(row.id).await?.is_empty()) {
                 self.finance(&row, &self.exports_folder(), &mut outcome).await?;
             }
             outcomes.push((row, outcome));
