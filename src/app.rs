@@ -21,7 +21,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Options, SqliteStore};
-use crate::store::{CampaignRow, Status, StatusChange, Store};
+use crate::store::{CampaignRow, Status, StatusChange, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ use std::sync::Arc;
 pub enum Access {
     /// It must be there; nothing is written.
     Read,
+    /// It must be there: a slip in its name is told, and leaves no empty store behind.
+    Change,
     /// It is made when it is not there.
     Write,
     /// As `Write`, but commits do not wait for the disk: nobody is contacted, and a rehearsal that is lost is rehearsed again.
@@ -112,8 +114,13 @@ pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Fai
         )));
     };
     let path = PathBuf::from(path.trim_start_matches("//"));
-    let options = Options { create: access != Access::Read, durable: access != Access::Rehearse, ..Options::default() };
-    Ok(Arc::new(SqliteStore::open_with(&path, options).await?))
+    let options = Options { create: matches!(access, Access::Write | Access::Rehearse), durable: access != Access::Rehearse, ..Options::default() };
+    let opened = SqliteStore::open_with(&path, options).await.map_err(|fault| match fault {
+        // What the database itself says does not name the file.
+        StoreError::Unusable(text) if !text.contains(&*path.to_string_lossy()) => StoreError::Unusable(format!("{}: {text}", path.display())),
+        other => other,
+    });
+    Ok(Arc::new(opened?))
 }
 
 fn known_routes(config: &Config) -> Known {

@@ -343,7 +343,7 @@ impl Config {
             && !["sqlite:", "postgres://", "postgresql://", "memory:"].iter().any(|scheme| url.starts_with(scheme))
         {
             // The URL itself may hold a password.
-            faults.push("store.url: expected sqlite:PATH, postgres://... or memory:".to_owned());
+            faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(check_routes(&self.routes));
         faults

@@ -60,6 +60,7 @@ async fn start_first(store: &MemoryStore, run: &CampaignRow, fence: i64, n: usiz
         history_ms: 0,
         conversion_facts: Vec::new(),
         conversion_since: NOW,
+        wave: None,
     };
     let mut decide = |candidate: &Candidate, _: ContactFacts<'_>| {
         Some(Touch {

@@ -1,44 +1,24 @@
-//! Exports, verification, corrections and attribution over the store in memory.
+//! Exports, verification, corrections and attribution, over the store in memory and over SQLite.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #[path = "support/finance.rs"]
 mod support;
 
-use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use rstest::rstest;
+use std::path::Path;
 use support::*;
 use touchline::domain::campaign::{Credit, ExportFormat};
 use touchline::domain::ids::CustomerId;
 use touchline::domain::outcome::Reason;
 use touchline::domain::tally::Tally;
-use touchline::domain::time::{DAY, HOUR, Timestamp};
+use touchline::domain::time::DAY;
 use touchline::domain::touch::State;
 use touchline::finance::totals::Totals;
-use touchline::finance::{ExportReport, ExportRequest, FinanceError, What, attribute, correct, export, verify};
+use touchline::finance::{ExportRequest, FinanceError, What, attribute, correct, export, verify};
 use touchline::store::*;
 
-const FORMATS: [ExportFormat; 3] = [ExportFormat::Csv, ExportFormat::Jsonl, ExportFormat::Parquet];
-
-async fn make(bank: &Bank, out: &Path, what: What, format: ExportFormat) -> ExportReport {
-    let request = ExportRequest { run: bank.run, campaign: &bank.campaign, what, format, out: out.to_owned(), as_of: bank.now() };
-    export(&bank.store, request).await.unwrap()
-}
-
-async fn assert_intact(bank: &Bank, folder: &Path) {
-    let report = verify(Some(&bank.store), folder).await.unwrap();
-    assert!(report.is_intact() && report.moved_on_count == 0 && report.unchecked.is_empty(), "{report:#?}");
-}
-
-/// A file as records by column name.
-fn csv_rows(path: &Path) -> Vec<BTreeMap<String, String>> {
-    let mut reader = csv::Reader::from_path(path).unwrap();
-    let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    reader.records().map(|r| names.iter().cloned().zip(r.unwrap().iter().map(str::to_owned)).collect()).collect()
-}
-
 /// Ten customers, every state, two rounds: figures counted by hand.
-async fn played() -> Bank {
-    let mut bank = Bank::open(10, campaign("autumn", 0, Credit::LastReached)).await;
+async fn played(on: On) -> Bank {
+    let mut bank = Bank::open(on, 10, campaign("autumn", 0, Credit::LastReached)).await;
     let first = bank.ids[0].0;
     let script = move |customer: CustomerId, seq: u32| match (customer.0 - first, seq) {
         (0, 0) => Act::Reach(61),
@@ -58,9 +38,10 @@ async fn played() -> Bank {
     bank
 }
 
+#[rstest]
 #[tokio::test]
-async fn every_customer_is_in_the_results_once_with_a_state() {
-    let bank = played().await;
+async fn every_customer_is_in_the_results_once_with_a_state(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     let out = tempfile::tempdir().unwrap();
     let report = make(&bank, out.path(), What::Results, ExportFormat::Csv).await;
     assert_eq!(report.folder, out.path().join("000001"));
@@ -84,11 +65,12 @@ async fn every_customer_is_in_the_results_once_with_a_state() {
     assert_intact(&bank, &report.folder).await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_three_formats_say_the_same() {
-    let bank = played().await;
+async fn the_three_formats_say_the_same(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     bank.facts(&[(1, "F1", "term-deposit", 123_456, "CNY", T0.plus(DAY)), (2, "F2", "", -1_050, "JPY", T0.plus(2 * DAY))]).await;
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    attribute(bank.store(), &bank.row().await, &bank.campaign).await.unwrap();
     let out = tempfile::tempdir().unwrap();
     for what in What::ALL {
         let mut totals: Vec<Totals> = Vec::new();
@@ -106,9 +88,10 @@ async fn the_three_formats_say_the_same() {
     assert_eq!((&rows[1]["step"], &rows[1]["seq"], &rows[1]["conversion"]), (&"follow-up".into(), &1.into(), &"any-aum".into()));
 }
 
+#[rstest]
 #[tokio::test]
-async fn exports_are_chained_and_never_rewritten() {
-    let bank = played().await;
+async fn exports_are_chained_and_never_rewritten(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     let out = tempfile::tempdir().unwrap();
     let first = make(&bank, out.path(), What::Results, ExportFormat::Csv).await;
     let second = make(&bank, out.path(), What::Touches, ExportFormat::Parquet).await;
@@ -119,7 +102,7 @@ async fn exports_are_chained_and_never_rewritten() {
     std::fs::create_dir(out.path().join("000003")).unwrap();
     let request =
         ExportRequest { run: bank.run, campaign: &bank.campaign, what: What::Results, format: ExportFormat::Csv, out: out.path().into(), as_of: T0 };
-    let error = export(&bank.store, request.clone()).await.unwrap_err();
+    let error = export(bank.store(), request.clone()).await.unwrap_err();
     assert!(error.to_string().contains("never rewritten"), "{error}");
     // Nothing is left of the attempt.
     let hidden: Vec<_> =
@@ -127,7 +110,7 @@ async fn exports_are_chained_and_never_rewritten() {
     assert!(hidden.is_empty(), "{hidden:?}");
     // Another file than the approved one.
     let other = support::campaign("winter", 0, Credit::LastReached);
-    let error = export(&bank.store, ExportRequest { campaign: &other, ..request }).await.unwrap_err();
+    let error = export(bank.store(), ExportRequest { campaign: &other, ..request }).await.unwrap_err();
     assert!(error.to_string().contains("not the one that was approved"), "{error}");
 }
 
@@ -137,14 +120,15 @@ fn edit(path: &Path, from: &str, to: &str) {
     std::fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn verify_finds_what_was_touched() {
-    let bank = played().await;
+async fn verify_finds_what_was_touched(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     let found = async |what: &str, spoil: &dyn Fn(&Path)| {
         let out = tempfile::tempdir().unwrap();
         let folder = make(&bank, out.path(), What::Results, ExportFormat::Csv).await.folder;
         spoil(&folder);
-        let report = verify(Some(&bank.store), &folder).await.unwrap();
+        let report = verify(Some(bank.store()), &folder).await.unwrap();
         assert!(!report.is_intact(), "{what}: {report:#?}");
         report.faults.iter().map(|f| format!("{}|{}|{}|{}", f.file, f.what, f.expected, f.found)).collect::<Vec<_>>().join("\n")
     };
@@ -162,9 +146,10 @@ async fn verify_finds_what_was_touched() {
     assert!(cut.contains("content"), "{cut}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn verify_finds_a_broken_chain_and_an_unknown_export() {
-    let bank = played().await;
+async fn verify_finds_a_broken_chain_and_an_unknown_export(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     let out = tempfile::tempdir().unwrap();
     make(&bank, out.path(), What::Results, ExportFormat::Csv).await;
     let second = make(&bank, out.path(), What::Touches, ExportFormat::Jsonl).await;
@@ -174,16 +159,17 @@ async fn verify_finds_a_broken_chain_and_an_unknown_export() {
     std::fs::remove_dir_all(out.path().join("000001")).unwrap();
     let report = verify(None, &second.folder).await.unwrap();
     assert!(report.is_intact() && report.unchecked.iter().any(|u| u.contains("not beside")), "{report:#?}");
-    let other = Bank::open(1, campaign("autumn", 0, Credit::LastReached)).await;
-    let report = verify(Some(&other.store), &second.folder).await.unwrap();
+    let other = Bank::open(on, 1, campaign("autumn", 0, Credit::LastReached)).await;
+    let report = verify(Some(other.store()), &second.folder).await.unwrap();
     assert!(report.faults.iter().any(|f| f.file == "export book" && f.found == "not recorded"), "{report:#?}");
     let error = verify(None, out.path()).await.unwrap_err();
     assert!(matches!(error, FinanceError::Io { .. }) && error.to_string().contains("manifest.json"), "{error}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_stopped_campaign_cancels_who_is_left_and_asks_for_a_correction() {
-    let mut bank = played().await;
+async fn a_stopped_campaign_cancels_who_is_left_and_asks_for_a_correction(#[values(On::Memory, On::Sqlite)] on: On) {
+    let mut bank = played(on).await;
     let out = tempfile::tempdir().unwrap();
     let before = make(&bank, out.path(), What::Results, ExportFormat::Parquet).await;
     bank.round += 1;
@@ -191,42 +177,44 @@ async fn a_stopped_campaign_cancels_who_is_left_and_asks_for_a_correction() {
     let change = StatusChange { to: Status::Stopped, by: "op".into(), why: "enough".into(), at: bank.now(), reason: Some(Reason::Stopped) };
     bank.store.set_status(bank.run, &change).await.unwrap();
 
-    let report = verify(Some(&bank.store), &before.folder).await.unwrap();
+    let report = verify(Some(bank.store()), &before.folder).await.unwrap();
     assert!(report.is_intact(), "{report:#?}");
     assert_eq!(report.moved_on_count, 3, "two scheduled and one pending are cancelled: {report:#?}");
     assert!(report.advice.unwrap().contains("make a correction"));
 
-    let correction = correct(&bank.store, 1, out.path(), bank.now()).await.unwrap();
+    let correction = correct(bank.store(), 1, out.path(), bank.now()).await.unwrap();
     assert_eq!((correction.reversals, correction.new_rows), (3, 3));
     let made = correction.export.unwrap();
     assert_eq!((made.manifest.number, made.manifest.corrects, made.manifest.totals.counts["cancelled"]), (2, Some(1), 3));
     assert_intact(&bank, &made.folder).await;
     // Nothing more to correct, and no number is used up.
-    let again = correct(&bank.store, 2, out.path(), bank.now()).await.unwrap();
+    let again = correct(bank.store(), 2, out.path(), bank.now()).await.unwrap();
     assert!(again.export.is_none() && again.corrects == 1);
     assert_eq!(make(&bank, out.path(), What::Results, ExportFormat::Csv).await.manifest.number, 3);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_ledger_that_lost_what_was_exported_is_a_fault() {
-    let bank = played().await;
+async fn a_ledger_that_lost_what_was_exported_is_a_fault(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
     let out = tempfile::tempdir().unwrap();
     let made = make(&bank, out.path(), What::Touches, ExportFormat::Csv).await;
     // The same customers and export book, but the second round never happened: an old copy of the ledger.
-    let mut old = Bank::open(10, campaign("autumn", 0, Credit::LastReached)).await;
+    let mut old = Bank::open(on, 10, campaign("autumn", 0, Credit::LastReached)).await;
     let first = old.ids[0].0;
     old.play(9, &move |c, _| if c.0 == first { Act::Reach(60) } else { Act::Last }).await;
     old.store.next_export().await.unwrap();
     let row = bank.store.export(Some(1)).await.unwrap().unwrap();
     old.store.put_export(&row).await.unwrap();
-    let report = verify(Some(&old.store), &made.folder).await.unwrap();
+    let report = verify(Some(old.store()), &made.folder).await.unwrap();
     assert!(report.faults.iter().any(|f| f.what.ends_with("connected_s") && f.expected == "60" && f.found == "61"), "{report:#?}");
     assert!(report.faults.iter().any(|f| f.expected == "not in the ledger"), "{report:#?}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn facts_are_credited_once_over_all_campaigns_and_the_holdout_never() {
-    let mut bank = Bank::open(400, campaign("autumn", 300_000, Credit::Linear)).await;
+async fn facts_are_credited_once_over_all_campaigns_and_the_holdout_never(#[values(On::Memory, On::Sqlite)] on: On) {
+    let mut bank = Bank::open(on, 400, campaign("autumn", 300_000, Credit::Linear)).await;
     // Everybody is reached by the second touch, an hour later.
     for _ in 0..2 {
         bank.play(400, &|_, seq| if seq == 0 { Act::Miss } else { Act::Reach(9) }).await;
@@ -235,7 +223,7 @@ async fn facts_are_credited_once_over_all_campaigns_and_the_holdout_never() {
     let rows: Vec<_> = facts.iter().map(|(n, f)| (*n, f.as_str(), "term-deposit", 100, "CNY", T0.plus(DAY))).collect();
     bank.facts(&rows).await;
     let row = bank.row().await;
-    let report = attribute(&bank.store, &row, &bank.campaign).await.unwrap();
+    let report = attribute(bank.store(), &row, &bank.campaign).await.unwrap();
     let held = bank.store.tallies(bank.run).await.unwrap().get(Tally::Customers, i64::from(State::HeldOut.code()));
     assert!(held > 60 && held < 180, "{held}");
     let line = &report.conversions[1];
@@ -246,31 +234,32 @@ async fn facts_are_credited_once_over_all_campaigns_and_the_holdout_never() {
     let rate = report.lift.iter().find(|l| l.name == "deposit" && l.metric == "rate").unwrap();
     assert_eq!((rate.estimate.estimate, rate.customers), (0.0, [400 - held as u64, held as u64]));
     // Once more gives the same, and a second campaign gets nothing of it.
-    assert_eq!(attribute(&bank.store, &row, &bank.campaign).await.unwrap(), report);
+    assert_eq!(attribute(bank.store(), &row, &bank.campaign).await.unwrap(), report);
     let fence = bank.fence;
     let other = campaign("winter", 0, Credit::LastReached);
-    let run = hand_in(&bank.store, &other, row.audience_list, false).await;
+    let run = hand_in(bank.store(), &other, row.audience_list, false).await;
     let mut second = Bank { run, campaign: other, fence, ..bank };
     second.round = 0;
     second.play(400, &|_, _| Act::Reach(9)).await;
-    let report = attribute(&second.store, &second.row().await, &second.campaign).await.unwrap();
+    let report = attribute(second.store(), &second.row().await, &second.campaign).await.unwrap();
     assert_eq!(report.conversions.iter().map(|c| c.facts as i64).sum::<i64>(), held, "only those of the first one's holdout are free");
     assert_eq!(report.held_elsewhere["deposit"] as i64, 400 - held);
     assert!(report.no_lift.iter().any(|l| l.reason.contains("holdout")), "{report:#?}");
 }
 
 /// More customers than any page holds: cursors, page ends and staged credits.
+#[rstest]
 #[tokio::test]
-async fn audiences_of_several_pages() {
+async fn audiences_of_several_pages(#[values(On::Memory, On::Sqlite)] on: On) {
     const N: usize = 41_003;
-    let mut bank = Bank::open(N, campaign("large", 100_000, Credit::LastReached)).await;
+    let mut bank = Bank::open(on, N, campaign("large", 100_000, Credit::LastReached)).await;
     let script = |c: CustomerId, seq: u32| if c.0 % 4 == 0 && seq == 0 { Act::Miss } else { Act::Reach(7) };
     bank.play(N - 3, &script).await;
     bank.play(0, &script).await;
     let out = tempfile::tempdir().unwrap();
     // At first two facts only, far apart: their touches are looked up one by one.
     bank.facts(&[(5, "A", "fund", 250, "CNY", T0.plus(DAY)), (N - 4, "B", "fund", 250, "CNY", T0.plus(DAY))]).await;
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    attribute(bank.store(), &bank.row().await, &bank.campaign).await.unwrap();
     let few = make(&bank, out.path(), What::Conversions, ExportFormat::Csv).await;
     assert_intact(&bank, &few.folder).await;
     for row in csv_rows(&few.folder.join("conversions.csv")) {
@@ -286,7 +275,7 @@ async fn audiences_of_several_pages() {
     // Then of every seventh customer too.
     let facts: Vec<(usize, String)> = (1..=N - 3).filter(|n| n % 7 == 0).map(|n| (n, format!("F{n}"))).collect();
     bank.facts(&facts.iter().map(|(n, f)| (*n, f.as_str(), "fund", 250, "CNY", T0.plus(DAY))).collect::<Vec<_>>()).await;
-    let report = attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
+    let report = attribute(bank.store(), &bank.row().await, &bank.campaign).await.unwrap();
     let line = report.conversions.iter().find(|c| c.name == "any-aum").unwrap();
     let held = report.holdout.iter().find(|c| c.name == "any-aum").unwrap();
     assert_eq!((line.facts + held.facts) as usize, facts.len() + 2);
@@ -300,240 +289,5 @@ async fn audiences_of_several_pages() {
             What::Touches => assert!(totals.rows > N as i64 && totals.counts["held_out"] > 3_500, "{totals:?}"),
             What::Conversions => assert_eq!(totals.sums["CNY"].credited, line.amount),
         }
-    }
-}
-
-/// What is exported plus its correction, by the columns of the CSV files alone.
-fn apply(old: &[BTreeMap<String, String>], correction: &[BTreeMap<String, String>]) -> BTreeMap<BTreeMap<String, String>, i64> {
-    let mut rows: BTreeMap<BTreeMap<String, String>, i64> = BTreeMap::new();
-    for row in old {
-        *rows.entry(row.clone()).or_insert(0) += 1;
-    }
-    for row in correction {
-        let mut row = row.clone();
-        let reversal = row.remove("change").unwrap() == "reversal";
-        if reversal {
-            for measure in ["attempts", "steps", "connected_s", "cost", "parts", "amount"] {
-                if let Some(text) = row.get_mut(measure) {
-                    *text = match text.strip_prefix('-') {
-                        Some(positive) => positive.to_owned(),
-                        None if text.trim_start_matches(['0', '.']).is_empty() => text.clone(),
-                        None => format!("-{text}"),
-                    };
-                }
-            }
-        }
-        *rows.entry(row).or_insert(0) += if reversal { -1 } else { 1 };
-    }
-    rows.retain(|_, n| *n != 0);
-    rows
-}
-
-type Sums = (BTreeMap<String, i64>, [i64; 3], BTreeMap<String, Vec<rust_decimal::Decimal>>);
-
-fn sum(a: &Totals, b: &Totals) -> Sums {
-    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-    let mut sums: BTreeMap<String, Vec<rust_decimal::Decimal>> = BTreeMap::new();
-    for totals in [a, b] {
-        for (state, n) in &totals.counts {
-            *counts.entry(state.clone()).or_insert(0) += n;
-        }
-        for (currency, s) in &totals.sums {
-            let of = sums.entry(currency.clone()).or_insert_with(|| vec![rust_decimal::Decimal::ZERO; 4]);
-            for (into, text) in of.iter_mut().zip([&s.cost, &s.amount, &s.credited, &s.holdout]) {
-                *into += text.parse::<rust_decimal::Decimal>().unwrap();
-            }
-        }
-    }
-    counts.retain(|_, n| *n != 0);
-    sums.retain(|_, s| s.iter().any(|d| !d.is_zero()));
-    (counts, [a.attempts + b.attempts, a.connected_s + b.connected_s, a.parts + b.parts], sums)
-}
-
-fn acts() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        3 => (0_u32..300).prop_map(Act::Reach),
-        4 => Just(Act::Miss),
-        1 => Just(Act::Last),
-        1 => Just(Act::Refuse),
-        1 => Just(Act::Doubt),
-        1 => Just(Act::LeaveStarted),
-        1 => Just(Act::Suppress),
-        1 => Just(Act::Defer),
-    ]
-}
-
-#[derive(Debug, Clone)]
-struct Case {
-    scripts: Vec<Vec<Act>>,
-    firsts: Vec<usize>,
-    cut: usize,
-    facts: Vec<(usize, i64, i64)>,
-    credit: Credit,
-    holdout_ppm: u32,
-    stop: bool,
-}
-
-fn cases() -> impl Strategy<Value = Case> {
-    let credit = prop_oneof![Just(Credit::LastReached), Just(Credit::FirstReached), Just(Credit::Linear), Just(Credit::Position)];
-    (
-        proptest::collection::vec(proptest::collection::vec(acts(), 1..4), 1..14),
-        proptest::collection::vec(0_usize..8, 1..5),
-        0_usize..5,
-        proptest::collection::vec((0_usize..14, -50_000_i64..50_000, 0_i64..90), 0..12),
-        credit,
-        prop_oneof![Just(0_u32), Just(250_000)],
-        any::<bool>(),
-    )
-        .prop_map(|(scripts, firsts, cut, facts, credit, holdout_ppm, stop)| Case { scripts, firsts, cut, facts, credit, holdout_ppm, stop })
-}
-
-async fn old_plus_correction_is_new(case: Case) {
-    let mut bank = Bank::open(case.scripts.len(), campaign("property", case.holdout_ppm, case.credit)).await;
-    let first = bank.ids[0].0;
-    let scripts = case.scripts.clone();
-    let script = move |c: CustomerId, seq: u32| scripts[(c.0 - first) as usize].get(seq as usize).copied().unwrap_or(Act::Last);
-    let out = tempfile::tempdir().unwrap();
-    let facts: Vec<(usize, String, i64, Timestamp)> = case
-        .facts
-        .iter()
-        .enumerate()
-        .filter(|(_, (c, ..))| *c < case.scripts.len())
-        .map(|(i, (c, minor, quarter))| (*c + 1, format!("F{i}"), *minor, T0.plus(quarter * HOUR / 4)))
-        .collect();
-    let half = facts.len() / 2;
-    let put = async |bank: &Bank, facts: &[(usize, String, i64, Timestamp)]| {
-        let rows: Vec<_> = facts
-            .iter()
-            .map(|(c, f, m, at)| (*c, f.as_str(), if m % 2 == 0 { "term-deposit" } else { "fund" }, *m, if m % 3 == 0 { "KWD" } else { "CNY" }, *at))
-            .collect();
-        bank.facts(&rows).await;
-    };
-    for n in case.firsts.iter().take(case.cut) {
-        bank.play(*n, &script).await;
-    }
-    put(&bank, &facts[..half]).await;
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
-    bank.round += 1;
-    let mut old = Vec::new();
-    for what in What::ALL {
-        old.push(make(&bank, out.path(), what, ExportFormat::Csv).await);
-    }
-    // Exports are what the ledger says, and intact.
-    let row = bank.row().await;
-    let tallies = bank.store.tallies(bank.run).await.unwrap();
-    let results = &old[0].manifest.totals;
-    for (state, n) in tallies.customers(row.audience) {
-        assert_eq!(results.counts[state.name()], n, "{state}");
-    }
-    for report in &old[..2] {
-        let totals = &report.manifest.totals;
-        assert_eq!(totals.attempts, tallies.of(Tally::AttemptsByChannel).map(|(_, n)| n).sum::<i64>());
-        assert_eq!((totals.connected_s, totals.parts), (tallies.get(Tally::ConnectedSeconds, 0), tallies.get(Tally::Parts, 0)));
-        let cost = totals
-            .sums
-            .get("CNY")
-            .map_or(0, |s| (s.cost.parse::<rust_decimal::Decimal>().unwrap() * rust_decimal::Decimal::from(1_000_000)).try_into().unwrap());
-        assert_eq!(cost, tallies.get(Tally::CostMicros, 0));
-    }
-    for report in &old {
-        assert_intact(&bank, &report.folder).await;
-    }
-    // Time goes on.
-    bank.round += 1;
-    for n in case.firsts.iter().skip(case.cut) {
-        bank.play(*n, &script).await;
-    }
-    put(&bank, &facts[half..]).await;
-    if case.stop {
-        bank.round += 1;
-        bank.store.call_off(bank.fence, bank.run, Reason::Stopped, bank.now()).await.unwrap();
-        let change = StatusChange { to: Status::Stopped, by: "op".into(), why: "enough".into(), at: bank.now(), reason: Some(Reason::Stopped) };
-        bank.store.set_status(bank.run, &change).await.unwrap();
-    }
-    attribute(&bank.store, &bank.row().await, &bank.campaign).await.unwrap();
-    bank.round += 1;
-    let credits = bank.store.credits(bank.run, None, 10_000).await.unwrap();
-    for (i, (_, name, minor, _)) in facts.iter().enumerate() {
-        let of: Vec<_> = credits.iter().filter(|c| c.fact == i as i64 + 1).collect();
-        assert!(of.is_empty() || of.iter().map(|c| c.amount.minor).sum::<i64>() == *minor, "{name} of {minor}: {of:?}");
-    }
-    for report in &old {
-        let moved = verify(Some(&bank.store), &report.folder).await.unwrap();
-        assert!(moved.is_intact(), "what came later is no fault: {moved:#?}");
-        let correction = correct(&bank.store, report.manifest.number, out.path(), bank.now()).await.unwrap();
-        assert_eq!(correction.export.is_some(), moved.moved_on_count > 0, "{moved:#?}");
-        let fresh = make(&bank, out.path(), report.manifest.what, ExportFormat::Csv).await;
-        let file = |folder: &PathBuf| csv_rows(&folder.join(format!("{}.csv", report.manifest.what.name())));
-        let (corrected, totals) = match &correction.export {
-            Some(c) => (file(&c.folder), c.manifest.totals.clone()),
-            None => (Vec::new(), Totals::default()),
-        };
-        assert_eq!(apply(&file(&report.folder), &corrected), apply(&file(&fresh.folder), &[]));
-        assert_eq!(sum(&report.manifest.totals, &totals), sum(&fresh.manifest.totals, &Totals::default()));
-        if let Some(made) = &correction.export {
-            assert_intact(&bank, &made.folder).await;
-        }
-        assert!(correct(&bank.store, report.manifest.number, out.path(), bank.now()).await.unwrap().export.is_none());
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-    #[test]
-    fn old_plus_correction_is_new_whatever_happened(case in cases()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(old_plus_correction_is_new(case));
-    }
-}
-
-/// The encoder alone, from arrays: pages of touches into Parquet. Prints its rate; meant for an optimised build:
-/// `cargo test --release --test finance -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn parquet_of_touches_from_arrays_at_speed() {
-    use touchline::domain::channel::Channel;
-    use touchline::domain::ids::{RuleNo, TouchKey};
-    use touchline::domain::touch::Touch;
-    use touchline::finance::columns::touch_columns;
-    use touchline::finance::labels::{Labels, Names};
-    use touchline::finance::rows::Shape;
-    use touchline::finance::writer::Encoder;
-    let bank = Bank::open(1, campaign("autumn", 0, Credit::LastReached)).await;
-    let labels = Labels::from(&bank.campaign);
-    let names = std::sync::Arc::new(Names::load(&bank.store, &bank.row().await, &labels).await.unwrap());
-    let shape = Shape { what: What::Touches, correction: false, amount_digits: 2 };
-    let pages: Vec<(Vec<Touch>, Vec<Box<str>>)> = (0..50_i64)
-        .map(|page| {
-            let ids: Vec<i64> = (0..20_000).map(|n| page * 20_000 + n).collect();
-            let touch = |id: &i64| Touch {
-                channel: Some(Channel::Call),
-                route: Some(bank.route),
-                rule: RuleNo((id % 3) as u16),
-                state: if id % 3 == 0 { State::Reached } else { State::Missed },
-                reason: if id % 3 == 0 { Reason::Answered } else { Reason::NoAnswer },
-                attempt: 1,
-                started_at: Some(T0.plus(id * 5)),
-                ended_at: Some(T0.plus(id * 5 + ((id * 2_654_435_761) >> 9) % 60_000)),
-                connected_s: (((id * 2_654_435_761) >> 11) % 300) as u32,
-                cost_micros: 45_000 * (1 + id % 4),
-                parts: 1,
-                ..blank(TouchKey { customer: CustomerId(*id), campaign: bank.run, seq: 0 })
-            };
-            (ids.iter().map(touch).collect(), ids.iter().map(|id| format!("{id:08}").into()).collect())
-        })
-        .collect();
-    let rows: usize = pages.iter().map(|(p, _)| p.len()).sum();
-    for format in FORMATS {
-        let dir = tempfile::tempdir().unwrap();
-        let started = touchline::clock::monotonic();
-        let encoder = Encoder::start(format, shape, dir.path().join("touches"));
-        for (touches, references) in pages.clone() {
-            let names = std::sync::Arc::clone(&names);
-            assert!(encoder.give(Box::new(move || touch_columns(&names, shape, &touches, &references))).await);
-        }
-        let (mark, _) = encoder.finish().await.unwrap();
-        let seconds = started.elapsed().as_secs_f64();
-        println!("{}: {rows} rows in {seconds:.2} s = {:.0} rows/s, {} bytes", format.name(), rows as f64 / seconds, mark.bytes);
     }
 }

@@ -68,7 +68,7 @@ fn config(port: u16) -> MailConfig {
 }
 
 async fn exported(out: &Path) -> (Bank, ExportReport) {
-    let mut bank = Bank::open(5, campaign("autumn", 0, Credit::LastReached)).await;
+    let mut bank = Bank::open(On::Memory, 5, campaign("autumn", 0, Credit::LastReached)).await;
     bank.play(4, &|_, _| Act::Reach(30)).await;
     let request = ExportRequest {
         run: bank.run,
@@ -78,7 +78,7 @@ async fn exported(out: &Path) -> (Bank, ExportReport) {
         out: out.to_owned(),
         as_of: bank.now(),
     };
-    let report = export(&bank.store, request).await.unwrap();
+    let report = export(bank.store(), request).await.unwrap();
     (bank, report)
 }
 

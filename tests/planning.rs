@@ -74,7 +74,12 @@ const SMS: &str = "  - {step: text, channel: sms, content: {en: Hello}}\n";
 const CALL: &str = "  - {step: call, channel: call, attempts: 2, retry: {no_answer: 4h}}\n";
 
 fn certain(rates: &[(Channel, &[(Reason, f64)])]) -> Assumptions {
-    let channel = |rates: &[(Reason, f64)]| ChannelAssumption { rates: rates.iter().copied().collect(), mean_talk_s: 60.0, source: "test".into() };
+    let channel = |rates: &[(Reason, f64)]| ChannelAssumption {
+        rates: rates.iter().copied().collect(),
+        mean_talk_s: 60.0,
+        source: "test".into(),
+        ..ChannelAssumption::default()
+    };
     Assumptions { channels: rates.iter().map(|(c, r)| (*c, channel(r))).collect(), relative_error: 0.0 }
 }
 

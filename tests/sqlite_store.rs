@@ -68,7 +68,7 @@ async fn the_checks_of_the_database_know_the_states_of_the_program() {
 async fn files_that_are_not_ours_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let missing = SqliteStore::open(&folder.path().join("nowhere.db"), false).await.err().unwrap();
-    assert!(matches!(&missing, StoreError::NotFound { .. }) && missing.to_string().contains("touchline migrate"), "{missing}");
+    assert!(matches!(&missing, StoreError::Unusable(_)) && missing.to_string().contains("touchline migrate"), "{missing}");
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "not a database ".repeat(1_000)).unwrap();
     let error = SqliteStore::open(&text, true).await.err().unwrap();
@@ -205,7 +205,8 @@ async fn a_killed_sender_leaves_a_closed_sum_and_its_lock() {
         closed_sum(20_000, &tallies).unwrap();
         let rows = store.scan(run, None, 100_000).await.unwrap();
         let in_flight: Vec<_> = rows.iter().filter(|t| t.state == State::Started).map(|t| t.key).collect();
-        let orphans: Vec<_> = store.orphans(fence, 100_000).await.unwrap().into_iter().flat_map(|(_, touches)| touches).map(|t| t.key).collect();
+        let orphans: Vec<_> =
+            store.orphans(fence, false, 100_000).await.unwrap().into_iter().flat_map(|(_, touches)| touches).map(|t| t.key).collect();
         assert_eq!(orphans, in_flight, "what was in flight is found, no more and no less");
         assert!(!rows.is_empty() && rows.len() % 50 == 0, "whole batches, found {}", rows.len());
         assert_eq!(store.campaign_by_id(run).await.unwrap().cursor, rows.last().unwrap().key.customer);

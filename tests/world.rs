@@ -1,11 +1,13 @@
 //! Simulations in virtual time over the memory store: the laws hold after every step, whatever the provider does and
 //! wherever the process dies. The seed is in every message; `TOUCHLINE_SEED=n` runs one alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};
+use support::scene::Scene;
 use support::*;
-use touchline::actors::running::Route;
-use touchline::actors::world::{End, World};
+use touchline::actors::world::End;
 use touchline::actors::{Note, campaign, conductor};
 use touchline::domain::campaign::{Campaign, Rate};
 use touchline::domain::caps::Cap;
@@ -18,76 +20,7 @@ use touchline::domain::money::{Currency, Money};
 use touchline::domain::outcome::Reason;
 use touchline::domain::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use touchline::domain::touch::State;
-use touchline::store::memory::MemoryStore;
-use touchline::store::{CampaignBook, ConsentList, LeaseTable, Status, Store, TouchLedger, Wanted};
-
-struct Scene {
-    store: Arc<MemoryStore>,
-    campaigns: Vec<Campaign>,
-    routes: Vec<Route>,
-    memory: Arc<Mutex<Memory>>,
-    script: Script,
-}
-
-impl Scene {
-    fn new(customers: usize, campaigns: Vec<Campaign>, channels: &[Channel], script: Script) -> Self {
-        let store = Arc::new(MemoryStore::new());
-        now(bank(store.as_ref(), customers));
-        let routes = now(routes(store.as_ref(), channels));
-        for campaign in &campaigns {
-            now(enter(store.as_ref(), campaign));
-        }
-        Self { store, campaigns, routes, memory: Arc::default(), script }
-    }
-
-    fn world(&self, at: Timestamp) -> World {
-        let store: Arc<dyn Store> = Arc::clone(&self.store) as Arc<dyn Store>;
-        let setup = now(setup(store, &self.campaigns, &self.routes, at));
-        World::new(&setup, carriers(&self.routes, self.script, &self.memory), at)
-    }
-
-    /// The closed sum, and the tallies against a recount of the rows.
-    fn sums_close(&self) {
-        for campaign in &self.campaigns {
-            let row = now(self.store.campaign(&campaign.name, Some(false))).unwrap();
-            let kept = now(self.store.tallies(row.id)).unwrap();
-            let seed = self.script.seed;
-            for (state, n) in kept.customers(row.audience) {
-                assert!(n >= 0, "seed {seed}: {} customers {state} in {}", n, campaign.name);
-            }
-            assert_eq!(kept, now(self.store.recount(row.id)).unwrap(), "seed {seed}: tallies of {} against its rows", campaign.name);
-        }
-    }
-
-    fn run(&self, world: &mut World, limit: Option<u64>) -> End {
-        now(world.run(limit, async |_, step| {
-            assert!(step < 200_000, "seed {}: no end in sight", self.script.seed);
-            if step % 7 == 0 {
-                self.sums_close();
-            }
-        }))
-    }
-
-    fn counts(&self, name: &str) -> std::collections::BTreeMap<State, i64> {
-        let row = now(self.store.campaign(name, Some(false))).unwrap();
-        now(self.store.tallies(row.id)).unwrap().customers(row.audience)
-    }
-
-    fn status(&self, name: &str) -> Status {
-        now(self.store.campaign(name, Some(false))).unwrap().status
-    }
-
-    fn all_closed(&self) {
-        self.sums_close();
-        for campaign in &self.campaigns {
-            let counts = self.counts(&campaign.name);
-            for open in [State::Pending, State::Scheduled, State::Started] {
-                assert_eq!(counts[&open], 0, "seed {}: {} left {open}", self.script.seed, campaign.name);
-            }
-        }
-        self.memory.lock().unwrap().nobody_twice();
-    }
-}
+use touchline::store::{CampaignBook, ConsentList, LeaseTable, Status, TouchLedger, Wanted};
 
 #[test]
 fn a_campaign_reaches_or_misses_everybody_and_finishes() {

@@ -39,6 +39,8 @@ pub enum Input {
         started: Vec<Started>,
         /// How many candidates were dealt with.
         consumed: usize,
+        /// Those that the budget left over.
+        rest: Vec<Candidate>,
         /// Changes.
         tallies: Tallies,
         /// The earliest due time among the rows put off.
@@ -55,8 +57,10 @@ pub enum Input {
         /// The earliest due time among the rows that follow.
         next_due: Option<Timestamp>,
     },
-    /// A wave starts.
+    /// A wave starts, or goes on after a restart.
     Open {
+        /// When it was due: its name.
+        wave: Timestamp,
         /// First touches that it may take; `None`: all.
         left: Option<i64>,
     },
@@ -89,7 +93,7 @@ enum Busy {
     No,
     Due { route: RouteId, n: usize },
     Members { route: RouteId },
-    Begin { route: RouteId, from_list: bool, last: bool },
+    Begin { route: RouteId, from_list: bool, seen_change: i64, last: bool },
 }
 
 /// The machine.
@@ -104,9 +108,12 @@ pub struct Campaign {
     tallies: Tallies,
     outstanding: usize,
     list_done: bool,
-    /// Members that came after a pause began: the list has moved past them, so they are kept here.
+    /// Members that came after a pause began, or that the budget left over: the list has moved past them, so they are kept here.
     held: Option<Give>,
-    wave_open: bool,
+    /// The budget had no room when so much was spent or reserved: nothing is begun before some of it comes back.
+    out_of_budget_at: Option<i64>,
+    /// The open wave, by its due time.
+    wave: Option<Timestamp>,
     wave_left: Option<i64>,
     /// A lower bound of the next due time by route; absent: nothing is scheduled.
     next_due: BTreeMap<RouteId, Timestamp>,
@@ -118,8 +125,12 @@ pub struct Campaign {
 impl Campaign {
     /// Takes a run up where its row stands.
     pub fn new(running: Arc<Running>, tallies: Tallies) -> Self {
-        // By its status alone: what an operator wants since is told by the conductor, and changes the status with it.
-        let phase = if running.row.status == Status::Paused { Phase::Paused } else { Phase::Running };
+        let phase = match running.row.stop_reason {
+            // It was called off already; only its status is missing.
+            Some(reason) => Phase::Closing(reason),
+            None if running.row.status == Status::Paused => Phase::Paused,
+            None => Phase::Running,
+        };
         let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
         Self {
             phase,
@@ -131,7 +142,8 @@ impl Campaign {
             outstanding: 0,
             list_done: running.audience == 0,
             held: None,
-            wave_open: false,
+            out_of_budget_at: None,
+            wave: None,
             wave_left: None,
             next_due,
             resting: Vec::new(),
@@ -142,6 +154,11 @@ impl Campaign {
 
     fn in_state(&self, state: State) -> i64 {
         self.tallies.get(Tally::Customers, i64::from(state.code()))
+    }
+
+    /// Spent, or reserved for what is under way.
+    fn spent(&self) -> i64 {
+        self.tallies.get(Tally::CostMicros, 0)
     }
 
     fn tell_routes(&self, effects: &mut Vec<Effect>, note: impl Fn() -> channel::Input) {
@@ -171,7 +188,7 @@ impl Campaign {
     fn list_opens(&self, at: Timestamp, route: RouteId) -> Result<(), Option<Timestamp>> {
         let first = self.running.first_step();
         let serves = self.running.routes.get(usize::from(first.0)).is_some_and(|r| r.contains(&route));
-        if self.list_done || !serves || !self.wave_open || self.wave_left.is_some_and(|left| left <= 0) {
+        if self.list_done || !serves || self.wave.is_none() || self.wave_left.is_some_and(|left| left <= 0) {
             return Err(None);
         }
         if at < self.running.starts_at {
@@ -201,6 +218,10 @@ impl Campaign {
     }
 
     fn serve(&mut self, at: Timestamp, route: RouteId, n: usize, effects: &mut Vec<Effect>) {
+        if self.out_of_budget_at.is_some() {
+            self.nothing(route, None, effects);
+            return;
+        }
         if self.next_due.get(&route).is_some_and(|due| *due <= at) {
             self.busy = Busy::Due { route, n };
             let steps: Vec<StepNo> = self.running.steps_of(route);
@@ -233,10 +254,10 @@ impl Campaign {
     }
 
     fn begin(&mut self, route: RouteId, candidates: Vec<Candidate>, seen_change: i64, from_list: bool, last: bool, effects: &mut Vec<Effect>) {
-        self.busy = Busy::Begin { route, from_list, last };
-        let spent = self.tallies.get(Tally::CostMicros, 0);
-        let budget_left = self.running.campaign.limits.budget.map(|b| b.micros() - spent);
-        let begin = Begin { running: Arc::clone(&self.running), route, candidates, seen_change, budget_left };
+        self.busy = Busy::Begin { route, from_list, seen_change, last };
+        let budget_left = self.running.campaign.limits.budget.map(|b| b.micros() - self.spent());
+        let wave = self.wave.filter(|_| from_list);
+        let begin = Begin { running: Arc::clone(&self.running), route, candidates, seen_change, budget_left, wave };
         effects.push(Effect::Store(StoreCall::Begin(Box::new(begin))));
     }
 
@@ -295,8 +316,8 @@ impl Campaign {
         effects.push(Effect::Store(StoreCall::Status { running: Arc::clone(&self.running), to, reason, at }));
     }
 
-    fn begun(&mut self, at: Timestamp, started: Vec<Started>, consumed: usize, exhausted: bool, effects: &mut Vec<Effect>) {
-        let Busy::Begin { route, from_list, last } = self.busy else { return };
+    fn begun(&mut self, at: Timestamp, started: Vec<Started>, consumed: usize, rest: Vec<Candidate>, exhausted: bool, effects: &mut Vec<Effect>) {
+        let Busy::Begin { route, from_list, seen_change, last } = self.busy else { return };
         self.busy = Busy::No;
         if from_list {
             self.list_done |= last && !exhausted;
@@ -306,7 +327,7 @@ impl Campaign {
         }
         self.outstanding += started.len();
         if exhausted {
-            self.close(Reason::Budget, effects);
+            self.out_of_budget(seen_change, from_list.then_some(rest), last, effects);
         }
         if started.is_empty() && !exhausted {
             // Everybody was put off or left alone: the same ask goes on with what comes next.
@@ -316,9 +337,31 @@ impl Campaign {
                 // Before the touches go out: the recorder must know the batch when its first outcome comes.
                 effects.push(Effect::Tell(Note::Recorder(recorder::Input::Opened(batch, started.len()))));
             }
-            effects.push(Effect::Tell(Note::Channel(route, channel::Input::Deliver { campaign: self.running.id, started })));
+            // A pause, a stop or a drain may have come while this was being committed: then it is not sent.
+            let send = !self.draining && self.phase == Phase::Running;
+            effects.push(Effect::Tell(Note::Channel(route, channel::Input::Deliver { campaign: self.running.id, started, send })));
         }
         self.turn(at, effects);
+    }
+
+    /// What is under way may cost less than was reserved for it: the campaign ends when nothing is under way and there is still no
+    /// room for one touch more.
+    fn out_of_budget(&mut self, seen_change: i64, rest: Option<Vec<Candidate>>, last: bool, effects: &mut Vec<Effect>) {
+        if let Some(rest) = rest {
+            self.held = Some(Give { members: rest.into_iter().map(|c| c.member).collect(), seen_change, last });
+        }
+        if self.outstanding == 0 {
+            self.close(Reason::Budget, effects);
+        } else {
+            self.out_of_budget_at = Some(self.spent());
+        }
+    }
+
+    fn try_budget_again(&mut self, effects: &mut Vec<Effect>) {
+        if self.out_of_budget_at.is_some_and(|then| self.spent() < then || self.outstanding == 0) {
+            self.out_of_budget_at = None;
+            self.call_resting(effects);
+        }
     }
 
     fn control(&mut self, at: Timestamp, wanted: Wanted, effects: &mut Vec<Effect>) {
@@ -374,19 +417,20 @@ impl Machine for Campaign {
                     }
                 }
             }
-            Input::Begun { started, consumed, tallies, next_due, budget_exhausted } => {
+            Input::Begun { started, consumed, rest, tallies, next_due, budget_exhausted } => {
                 self.tallies.merge(&tallies);
                 self.lower_due(next_due, effects);
-                self.begun(at, started, consumed, budget_exhausted, effects);
+                self.begun(at, started, consumed, rest, budget_exhausted, effects);
                 return;
             }
             Input::Settled { first_results, tallies, next_due } => {
                 self.outstanding = self.outstanding.saturating_sub(first_results);
                 self.tallies.merge(&tallies);
                 self.lower_due(next_due, effects);
+                self.try_budget_again(effects);
             }
-            Input::Open { left } => {
-                self.wave_open = true;
+            Input::Open { wave, left } => {
+                self.wave = Some(wave);
                 self.wave_left = left;
                 self.call_resting(effects);
             }

@@ -10,6 +10,7 @@ use crate::channels::{CarrierEvent, Dispatch, Receipt};
 use crate::domain::ids::{CampaignId, RouteId, TouchKey};
 use crate::domain::outcome::{Outcome, Reason, SendResult};
 use crate::domain::time::{SECOND, Timestamp};
+use crate::store::SentParts;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum Input {
         campaign: CampaignId,
         /// Committed `Started`.
         started: Vec<Started>,
+        /// Whether they may go out; else they are given back.
+        send: bool,
     },
     /// The other answer to an ask.
     Nothing {
@@ -47,6 +50,13 @@ pub enum Input {
     Events(Vec<CarrierEvent>),
     /// So many of its outcomes are committed.
     Recorded(usize),
+    /// What processes before this one have sent, as far as the longest limit looks back.
+    Resume {
+        /// By the ledger, oldest first.
+        past: Arc<Vec<SentParts>>,
+        /// Something was sent a moment ago: short limits hold for their span.
+        hold: bool,
+    },
     /// The process ends: give back what is not sent, wait for what is.
     Drain,
     /// Look at the clock.
@@ -60,6 +70,43 @@ struct Client {
     asked: usize,
     /// When to ask next; `FAR`: when called.
     ask_at: Timestamp,
+    /// The first instant at which some touch of the queue may no longer be sent.
+    first_until: Timestamp,
+}
+
+impl Client {
+    fn new(running: Arc<Running>) -> Self {
+        Self { running, queue: VecDeque::new(), asked: 0, ask_at: Timestamp(i64::MIN), first_until: Timestamp::FAR }
+    }
+
+    fn queue(&mut self, started: Vec<Started>) {
+        let first = started.iter().map(|s| s.until).min();
+        self.first_until = first.map_or(self.first_until, |first| first.min(self.first_until));
+        self.queue.extend(started);
+    }
+
+    fn take_all(&mut self) -> Vec<Started> {
+        self.first_until = Timestamp::FAR;
+        self.queue.drain(..).collect()
+    }
+
+    /// Touches whose lawful window has ended, wherever they stand in the queue: customers of many zones wait in it together.
+    fn take_late(&mut self, at: Timestamp) -> Vec<Started> {
+        if at < self.first_until {
+            return Vec::new();
+        }
+        let (late, still): (Vec<Started>, VecDeque<Started>) = {
+            let mut late = Vec::new();
+            let mut still = VecDeque::with_capacity(self.queue.len());
+            for started in self.queue.drain(..) {
+                if at >= started.until { late.push(started) } else { still.push_back(started) }
+            }
+            (late, still)
+        };
+        self.queue = still;
+        self.first_until = self.queue.iter().map(|s| s.until).min().unwrap_or(Timestamp::FAR);
+        late
+    }
 }
 
 /// The machine.
@@ -67,7 +114,10 @@ struct Client {
 pub struct Channel {
     route: Route,
     limits: Limits,
+    /// Touches asked for, waiting, in flight or not yet recorded, at most.
     credit: usize,
+    /// Touches asked for or waiting, at most.
+    ahead: usize,
     sizes: Sizes,
     clients: BTreeMap<CampaignId, Client>,
     in_flight: HashMap<TouchKey, InFlight>,
@@ -79,6 +129,10 @@ pub struct Channel {
     last_asked: CampaignId,
     not_sent_in_a_row: usize,
     closed_until: Option<Timestamp>,
+    /// The breaker has just closed again: one touch at a time, until the carrier takes one.
+    probing: bool,
+    /// When it was last told anything.
+    seen: Timestamp,
     draining: bool,
     drained_told: bool,
 }
@@ -93,7 +147,8 @@ impl Channel {
             limits.set(LimitOf::Provider(name.clone()), *rate);
         }
         Self {
-            credit: credit(&route, sizes.credit),
+            credit: usize::try_from(route.concurrency).unwrap_or(usize::MAX).clamp(1, sizes.credit.max(1)),
+            ahead: route.limit.map_or(sizes.credit, |rate| two_seconds(rate.count, rate.per_ms)).clamp(1, sizes.credit.max(1)),
             sizes,
             route,
             limits,
@@ -105,6 +160,8 @@ impl Channel {
             last_asked: CampaignId(0),
             not_sent_in_a_row: 0,
             closed_until: None,
+            probing: false,
+            seen: Timestamp(i64::MIN),
             draining: false,
             drained_told: false,
         }
@@ -114,19 +171,26 @@ impl Channel {
         self.clients.values().map(|c| c.queue.len()).sum()
     }
 
+    /// What may be asked for: what the limit lets through in two seconds, within what may be in hand altogether. (Calls last
+    /// minutes: were they counted against two seconds of the limit, the limit would never be reached.)
     fn free(&self) -> usize {
-        let asked: usize = self.clients.values().map(|c| c.asked).sum();
-        self.credit.saturating_sub(asked + self.queued() + self.in_flight.len() + self.unrecorded)
+        let unsent = self.clients.values().map(|c| c.asked).sum::<usize>() + self.queued();
+        let free = self.ahead.saturating_sub(unsent).min(self.credit.saturating_sub(unsent + self.in_flight.len() + self.unrecorded));
+        if self.probing { free.min(1_usize.saturating_sub(unsent + self.in_flight.len())) } else { free }
+    }
+
+    fn is_closed(&self, at: Timestamp) -> bool {
+        self.closed_until.is_some_and(|until| at < until)
     }
 
     /// Offers free credit: to the highest priority that may have something, in equal shares, beginning after the one asked last.
     fn ask(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.draining || self.closed_until.is_some_and(|until| at < until) {
+        if self.draining || self.is_closed(at) {
             return;
         }
         let mut free = self.free();
         // Small asks make small batches: wait until a quarter of the credit is free, or nothing is left to send.
-        if free == 0 || (free < self.credit / 4 && self.queued() > 0) {
+        if free == 0 || (free < self.ahead.min(self.credit) / 4 && self.queued() > 0) {
             return;
         }
         let ready = |c: &Client| c.asked == 0 && c.ask_at <= at && c.queue.len() < lookahead(c);
@@ -152,7 +216,7 @@ impl Channel {
 
     /// Sends what the limits allow, campaigns of the highest priority first, equals in turns.
     fn send(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        if self.paced_until.is_some_and(|until| at < until) {
+        if self.paced_until.is_some_and(|until| at < until) || self.is_closed(at) {
             return;
         }
         self.paced_until = None;
@@ -184,17 +248,24 @@ impl Channel {
 
     fn serve(&mut self, at: Timestamp, id: CampaignId, batch: &mut Vec<Dispatch>, effects: &mut Vec<Effect>) -> (usize, Option<Timestamp>) {
         let Some(client) = self.clients.get_mut(&id) else { return (0, None) };
-        let late = client.queue.iter().take_while(|s| at >= s.until).count();
-        if late > 0 {
-            let back: Vec<Started> = client.queue.drain(..late).collect();
-            self.give_back(at, back, effects);
-            return (late, None);
+        let late = client.take_late(at);
+        if !late.is_empty() {
+            let n = late.len();
+            self.give_back(at, late, effects);
+            return (n, None);
+        }
+        if self.probing && !self.in_flight.is_empty() {
+            return (0, None);
         }
         let mut whose = vec![LimitOf::Campaign(id), LimitOf::Route(self.route.id)];
         if let Some((name, _)) = &self.route.provider {
             whose.push(LimitOf::Provider(name.clone()));
         }
-        let turn = if self.clients.len() == 1 { usize::MAX } else { TURN };
+        let turn = match (self.probing, self.clients.len()) {
+            (true, _) => 1,
+            (false, 1) => usize::MAX,
+            (false, _) => TURN,
+        };
         let Some(client) = self.clients.get_mut(&id) else { return (0, None) };
         let (n, again) = self.limits.take(at, &whose, client.queue.iter().take(turn).map(|s| s.dispatch.parts));
         for started in client.queue.drain(..n) {
@@ -229,7 +300,27 @@ impl Channel {
         }
     }
 
-    fn events(&mut self, events: Vec<CarrierEvent>, effects: &mut Vec<Effect>) {
+    /// A limit holds across a restart: what was sent before counts in its windows.
+    fn resume(&mut self, at: Timestamp, past: &[SentParts], hold: bool) {
+        let of_route = || past.iter().filter(|sent| sent.route == self.route.id);
+        let mut whose = vec![(LimitOf::Route(self.route.id), of_route().collect::<Vec<_>>())];
+        if let Some((name, _)) = &self.route.provider {
+            whose.push((LimitOf::Provider(name.clone()), of_route().collect()));
+        }
+        for id in self.clients.keys() {
+            whose.push((LimitOf::Campaign(*id), of_route().filter(|sent| sent.campaign == *id).collect()));
+        }
+        for (of, sent) in whose {
+            self.limits.resume(at, &of, sent.iter().map(|sent| (sent.at, sent.parts)), hold);
+        }
+    }
+
+    fn give_back_all(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        let back: Vec<Started> = self.clients.values_mut().flat_map(Client::take_all).collect();
+        self.give_back(at, back, effects);
+    }
+
+    fn events(&mut self, at: Timestamp, events: Vec<CarrierEvent>, effects: &mut Vec<Effect>) {
         let mut told = Vec::new();
         let mut receipts: Vec<Receipt> = Vec::new();
         for event in events {
@@ -238,40 +329,46 @@ impl Channel {
                 CarrierEvent::Outcome(outcome) => {
                     // An answer for something not in flight is a carrier's repetition: the first one stands.
                     if let Some(in_flight) = self.in_flight.remove(&outcome.touch) {
-                        self.watch(&outcome.result);
+                        self.watch(at, &outcome.result);
                         told.push(Told { in_flight, outcome });
                     }
                 }
             }
         }
         self.report(told, effects);
+        if self.is_closed(at) {
+            // What waits here can go another way, or wait where it can be seen.
+            self.give_back_all(at, effects);
+        }
         if !receipts.is_empty() {
             effects.push(Effect::Tell(Note::Recorder(recorder::Input::Receipts(receipts))));
         }
     }
 
-    /// A carrier that takes nothing any more is left in peace until the time it names.
-    fn watch(&mut self, result: &SendResult) {
+    /// A carrier that takes nothing any more is left in peace until the time it names, a second at least.
+    fn watch(&mut self, at: Timestamp, result: &SendResult) {
         if let SendResult::NotSent { again_at, .. } = result {
             self.not_sent_in_a_row += 1;
-            if self.not_sent_in_a_row >= TRIP {
-                self.closed_until = Some(*again_at);
+            if self.not_sent_in_a_row >= TRIP || self.probing {
+                self.closed_until = Some((*again_at).max(at.plus(SECOND)));
             }
         } else {
             self.not_sent_in_a_row = 0;
+            self.probing = false;
         }
     }
-}
-
-/// What a route may have in hand: two seconds of its limit, within its concurrency.
-fn credit(route: &Route, most: usize) -> usize {
-    let limited = route.limit.map_or(most, |rate| two_seconds(rate.count, rate.per_ms));
-    limited.min(usize::try_from(route.concurrency).unwrap_or(usize::MAX)).clamp(1, most)
 }
 
 /// What a campaign may have waiting in a route, so that its own slower rate does not hold the others' credit.
 fn lookahead(client: &Client) -> usize {
     client.running.campaign.limits.rate.map_or(usize::MAX, |rate| two_seconds(rate.count, rate.per_ms))
+}
+
+/// The end of the grain that an instant lies in: nothing is begun before it is due, and what is due at about the same time makes
+/// one batch instead of many.
+fn together(until: Timestamp, grain_ms: i64) -> Timestamp {
+    let late = until.0.rem_euclid(grain_ms.max(1));
+    if late == 0 { until } else { until.plus(grain_ms - late) }
 }
 
 fn two_seconds(count: u32, per_ms: i64) -> usize {
@@ -282,30 +379,32 @@ impl Machine for Channel {
     type Input = Input;
     type Effect = Effect;
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        self.seen = self.seen.max(at);
         match input {
             Input::Join(running) => {
                 if let Some(rate) = running.campaign.limits.rate {
                     self.limits.set(LimitOf::Campaign(running.id), rate);
                 }
-                self.clients.insert(running.id, Client { running, queue: VecDeque::new(), asked: 0, ask_at: Timestamp(i64::MIN) });
+                self.clients.insert(running.id, Client::new(running));
             }
             Input::Leave(id) => {
                 self.clients.remove(&id);
             }
-            Input::Deliver { campaign, started } => {
+            Input::Deliver { campaign, started, send } => {
+                let send = send && !self.draining && !self.is_closed(at);
                 if let Some(client) = self.clients.get_mut(&campaign) {
                     client.asked = 0;
-                    client.queue.extend(started);
-                }
-                if self.draining {
-                    let back: Vec<Started> = self.clients.get_mut(&campaign).map(|c| c.queue.drain(..).collect()).unwrap_or_default();
-                    self.give_back(at, back, effects);
+                    if send {
+                        client.queue(started);
+                    } else {
+                        self.give_back(at, started, effects);
+                    }
                 }
             }
             Input::Nothing { campaign, until } => {
                 if let Some(client) = self.clients.get_mut(&campaign) {
                     client.asked = 0;
-                    client.ask_at = until.unwrap_or(Timestamp::FAR);
+                    client.ask_at = until.map_or(Timestamp::FAR, |until| together(until, self.sizes.due_grain_ms));
                 }
             }
             Input::Hungry(id) => {
@@ -314,21 +413,22 @@ impl Machine for Channel {
                 }
             }
             Input::PutBack(id) => {
-                let back: Vec<Started> = self.clients.get_mut(&id).map(|c| c.queue.drain(..).collect()).unwrap_or_default();
+                let back = self.clients.get_mut(&id).map(Client::take_all).unwrap_or_default();
                 self.give_back(at, back, effects);
             }
-            Input::Events(events) => self.events(events, effects),
+            Input::Resume { past, hold } => self.resume(at, &past, hold),
+            Input::Events(events) => self.events(at, events, effects),
             Input::Recorded(n) => self.unrecorded = self.unrecorded.saturating_sub(n),
             Input::Drain => {
                 self.draining = true;
-                let back: Vec<Started> = self.clients.values_mut().flat_map(|c| c.queue.drain(..).collect::<Vec<_>>()).collect();
-                self.give_back(at, back, effects);
+                self.give_back_all(at, effects);
             }
             Input::Wake => {}
         }
         if self.closed_until.is_some_and(|until| at >= until) {
             self.closed_until = None;
             self.not_sent_in_a_row = 0;
+            self.probing = true;
         }
         self.send(at, effects);
         self.ask(at, effects);
@@ -338,7 +438,8 @@ impl Machine for Channel {
         }
     }
     fn wakes_at(&self) -> Option<Timestamp> {
-        let asks = self.clients.values().filter(|c| c.asked == 0 && c.ask_at < Timestamp::FAR && c.ask_at > Timestamp(i64::MIN)).map(|c| c.ask_at);
+        // An ask that may be made already waits for something else (credit, an answer, room in the queue), which will be told.
+        let asks = self.clients.values().filter(|c| c.asked == 0 && c.ask_at < Timestamp::FAR && c.ask_at > self.seen).map(|c| c.ask_at);
         let ask = if self.draining || self.free() == 0 { None } else { asks.min() };
         [self.paced_until, self.closed_until, ask].into_iter().flatten().min()
     }
@@ -359,5 +460,17 @@ impl Channel {
     /// Its route.
     pub fn id(&self) -> RouteId {
         self.route.id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grain_never_begins_early_and_keeps_whole_instants() {
+        let at = |ms, grain| together(Timestamp(ms), grain).0;
+        assert_eq!((at(1_999, 1_000), at(2_000, 1_000), at(2_001, 1_000)), (2_000, 2_000, 3_000));
+        assert_eq!((at(1_999, 1), at(1_999, 0), at(-1, 1_000)), (1_999, 1_999, 0));
     }
 }

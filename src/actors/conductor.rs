@@ -6,7 +6,7 @@ use super::{Effect, Note, campaign, channel, janitor, recorder, scheduler};
 use crate::domain::ids::{CampaignId, RouteId};
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
-use crate::store::{Status, Wanted};
+use crate::store::{SentParts, Status, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub enum Input {
     Start,
     /// What a crash left is settled.
     Rescued,
-    /// How the campaigns stand after that.
-    Standing(Vec<(CampaignId, Tallies)>),
+    /// How the campaigns stand after that, and what was sent as far back as the longest limit looks.
+    Standing(Vec<(CampaignId, Tallies)>, Vec<SentParts>),
     /// A campaign has come to its end.
     Ended(CampaignId, Status),
     /// What operators want.
@@ -29,6 +29,8 @@ pub enum Input {
     Quiet(CampaignId),
     /// A draining route has nothing under way.
     Drained(RouteId),
+    /// Everything that was told to the recorder is committed.
+    Flushed,
     /// Something broke; nothing can be trusted to go on.
     Fault(String),
     /// Look at the clock.
@@ -43,6 +45,8 @@ enum Phase {
     Quieting,
     /// Routes give back what is not sent and wait for what is.
     Draining,
+    /// The recorder commits what it was told last.
+    Flushing,
     Over,
 }
 
@@ -65,13 +69,15 @@ pub struct Conductor {
     quieting: BTreeSet<CampaignId>,
     draining: BTreeSet<RouteId>,
     routes: Vec<RouteId>,
+    /// How far back the longest limit looks, when the ledger must be asked what was sent; in milliseconds.
+    look_back_ms: Option<i64>,
     next_poll: Option<Timestamp>,
     deadline: Option<Timestamp>,
 }
 
 impl Conductor {
     /// For these campaigns on these routes.
-    pub fn new(campaigns: Vec<Arc<Running>>, routes: Vec<RouteId>, patience: Patience) -> Self {
+    pub fn new(campaigns: Vec<Arc<Running>>, routes: Vec<RouteId>, look_back_ms: Option<i64>, patience: Patience) -> Self {
         let campaigns = campaigns.into_iter().map(|r| (r.id, (Arc::clone(&r), r.row.wanted))).collect();
         Self {
             phase: Phase::Starting,
@@ -80,37 +86,45 @@ impl Conductor {
             quieting: BTreeSet::new(),
             draining: BTreeSet::new(),
             routes,
+            look_back_ms,
             next_poll: None,
             deadline: None,
         }
     }
 
-    fn launch(&mut self, at: Timestamp, standing: Vec<(CampaignId, Tallies)>, effects: &mut Vec<Effect>) {
+    fn launch(&mut self, at: Timestamp, standing: Vec<(CampaignId, Tallies)>, past: Vec<SentParts>, effects: &mut Vec<Effect>) {
         self.phase = Phase::Running;
+        let past = Arc::new(past);
+        // A run that was begun before may have sent something a moment ago.
+        let hold = self.campaigns.values().any(|(running, _)| running.row.cursor.0 > 0);
         self.next_poll = Some(at.plus(self.patience.poll_ms));
         let mut standing: BTreeMap<CampaignId, Tallies> = standing.into_iter().collect();
         for (running, _) in self.campaigns.values() {
             effects.push(Effect::Spawn(Arc::clone(running), standing.remove(&running.id).unwrap_or_default()));
+            // A wish that was made before this process began, or while none was there to hear it.
+            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
             effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
             for route in running.all_routes() {
                 effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
             }
             effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
-            // A wish that was made before this process began: to hold, to go on after a pause, or to end.
-            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
         }
+        // Before any campaign has answered a route's first ask: so no limit is asked before it knows.
+        effects.extend(self.routes.iter().map(|r| Effect::Tell(Note::Channel(*r, channel::Input::Resume { past: Arc::clone(&past), hold }))));
         if self.campaigns.is_empty() {
             self.drain(at, effects);
         }
     }
 
     fn drain(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        if !matches!(self.phase, Phase::Starting | Phase::Running) {
-            return;
-        }
+        let launched = match self.phase {
+            Phase::Starting => false,
+            Phase::Running => true,
+            Phase::Quieting | Phase::Draining | Phase::Flushing | Phase::Over => return,
+        };
         self.phase = Phase::Quieting;
         self.deadline = Some(at.plus(self.patience.drain_ms));
-        self.quieting = self.campaigns.keys().copied().collect();
+        self.quieting = self.campaigns.keys().copied().filter(|_| launched).collect();
         effects.extend(self.quieting.iter().map(|id| Effect::Tell(Note::Campaign(*id, campaign::Input::Drain))));
         self.drain_routes(effects);
     }
@@ -121,13 +135,13 @@ impl Conductor {
             self.draining = self.routes.iter().copied().collect();
             effects.extend(self.routes.iter().map(|r| Effect::Tell(Note::Channel(*r, channel::Input::Drain))));
         }
-        self.exit_if_over(effects);
+        self.flush_if_drained(effects);
     }
 
-    fn exit_if_over(&mut self, effects: &mut Vec<Effect>) {
+    fn flush_if_drained(&mut self, effects: &mut Vec<Effect>) {
         if self.phase == Phase::Draining && self.draining.is_empty() {
-            self.phase = Phase::Over;
-            effects.push(Effect::Exit(Ok(())));
+            self.phase = Phase::Flushing;
+            effects.push(Effect::Tell(Note::Recorder(recorder::Input::Flush)));
         }
     }
 
@@ -151,9 +165,12 @@ impl Machine for Conductor {
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Start => effects.push(Effect::Tell(Note::Janitor(janitor::Input::Rescue))),
-            Input::Rescued => effects.push(Effect::Store(StoreCall::Standing(self.campaigns.keys().copied().collect()))),
-            Input::Standing(standing) if self.phase == Phase::Starting => self.launch(at, standing, effects),
-            Input::Standing(_) => {}
+            Input::Rescued => {
+                let since = self.look_back_ms.map(|ms| at.plus(-ms));
+                effects.push(Effect::Store(StoreCall::Standing { campaigns: self.campaigns.keys().copied().collect(), since }));
+            }
+            Input::Standing(standing, past) if self.phase == Phase::Starting => self.launch(at, standing, past, effects),
+            Input::Standing(..) => {}
             Input::Ended(id, status) => {
                 tracing::info!(campaign = %id, %status, "campaign ended");
                 self.ended(at, id, effects);
@@ -177,8 +194,13 @@ impl Machine for Conductor {
             }
             Input::Drained(route) => {
                 self.draining.remove(&route);
-                self.exit_if_over(effects);
+                self.flush_if_drained(effects);
             }
+            Input::Flushed if self.phase == Phase::Flushing => {
+                self.phase = Phase::Over;
+                effects.push(Effect::Exit(Ok(())));
+            }
+            Input::Flushed => {}
             Input::Fault(text) => {
                 self.phase = Phase::Over;
                 effects.push(Effect::Exit(Err(text)));
@@ -189,7 +211,7 @@ impl Machine for Conductor {
             self.next_poll = Some(at.plus(self.patience.poll_ms));
             effects.push(Effect::Store(StoreCall::Wanted(self.campaigns.keys().copied().collect())));
         }
-        if matches!(self.phase, Phase::Quieting | Phase::Draining) && self.deadline.is_some_and(|deadline| at >= deadline) {
+        if matches!(self.phase, Phase::Quieting | Phase::Draining | Phase::Flushing) && self.deadline.is_some_and(|deadline| at >= deadline) {
             self.phase = Phase::Over;
             tracing::warn!(
                 campaigns = ?self.quieting, routes = ?self.draining,
@@ -201,7 +223,7 @@ impl Machine for Conductor {
     fn wakes_at(&self) -> Option<Timestamp> {
         match self.phase {
             Phase::Running => self.next_poll,
-            Phase::Quieting | Phase::Draining => self.deadline,
+            Phase::Quieting | Phase::Draining | Phase::Flushing => self.deadline,
             Phase::Starting | Phase::Over => None,
         }
     }

@@ -11,7 +11,7 @@ use super::running::{Route, Running};
 use super::scheduler::Scheduler;
 use super::{Address, Effect, Note};
 use crate::domain::tally::Tallies;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MINUTE, Timestamp};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -79,8 +79,6 @@ pub struct Setup {
     pub janitor_ms: i64,
     /// How much is in hand at once.
     pub sizes: Sizes,
-    /// An earlier process may have sent by these routes until then; `None`: none has.
-    pub others_until: Option<Timestamp>,
 }
 
 /// How much is in hand at once.
@@ -90,11 +88,13 @@ pub struct Sizes {
     pub batch: usize,
     /// Touches of a route asked for, in flight or not yet recorded, at most.
     pub credit: usize,
+    /// What falls due within so many milliseconds is begun together, at their end; 1: each at its own instant.
+    pub due_grain_ms: i64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { batch: 5_000, credit: 20_000 }
+        Self { batch: 5_000, credit: 20_000, due_grain_ms: 1 }
     }
 }
 
@@ -112,10 +112,21 @@ impl Setup {
             host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone(), self.sizes));
         }
         host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms, self.sizes.batch));
-        host.host(Address::Janitor, Janitor::new(self.fence, self.janitor_ms, &self.routes));
+        // A rehearsal lives in another time: what is real is none of its business, nor the other way round.
+        let rehearsal = self.campaigns.iter().any(|running| running.id.is_rehearsal());
+        host.host(Address::Janitor, Janitor::new(self.fence, self.janitor_ms, rehearsal, &self.routes));
         host.host(Address::Scheduler, Scheduler::default());
         let routes = self.routes.iter().map(|r| r.id).collect();
-        host.host(Address::Conductor, Conductor::new(self.campaigns.clone(), routes, self.patience));
+        host.host(Address::Conductor, Conductor::new(self.campaigns.clone(), routes, self.look_back_ms().filter(|_| !rehearsal), self.patience));
+    }
+}
+
+impl Setup {
+    /// The longest span of a limit, where it is longer than a process can wait for at its start.
+    fn look_back_ms(&self) -> Option<i64> {
+        let of_routes = self.routes.iter().flat_map(|r| [r.limit, r.provider.as_ref().and_then(|(_, rate)| *rate)]);
+        let of_campaigns = self.campaigns.iter().map(|c| c.campaign.limits.rate);
+        of_routes.chain(of_campaigns).flatten().map(|rate| rate.per_ms).max().filter(|ms| *ms > MINUTE)
     }
 }
 

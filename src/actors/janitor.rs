@@ -1,9 +1,9 @@
 //! The janitor: touches that a crash left open, receipts that never came, suppressions that lapse.
 use super::machine::Machine;
-use super::perform::StoreCall;
+use super::perform::{ROUND, StoreCall};
 use super::running::Route;
 use super::{Effect, Note, conductor, recorder};
-use crate::domain::ids::{BatchId, RouteId};
+use crate::domain::ids::{BatchId, RouteId, TouchKey};
 use crate::domain::outcome::{Outcome, Reason, SendResult};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
@@ -35,17 +35,25 @@ enum Phase {
 pub struct Janitor {
     fence: i64,
     period_ms: i64,
+    /// Whether it looks after rehearsals, or after what is real.
+    rehearsal: bool,
     idempotent: HashSet<RouteId>,
     phase: Phase,
     next_round: Option<Timestamp>,
     busy: bool,
+    /// The first touch of the round before, to tell that it has been settled.
+    last_found: Option<TouchKey>,
 }
 
 impl Janitor {
     /// Makes its round every `period_ms`; `routes` tell which providers send a repeated touch once only.
-    pub fn new(fence: i64, period_ms: i64, routes: &[Route]) -> Self {
+    pub fn new(fence: i64, period_ms: i64, rehearsal: bool, routes: &[Route]) -> Self {
         let idempotent = routes.iter().filter(|r| r.idempotent).map(|r| r.id).collect();
-        Self { fence, period_ms, idempotent, phase: Phase::Rescuing, next_round: None, busy: false }
+        Self { fence, period_ms, rehearsal, idempotent, phase: Phase::Rescuing, next_round: None, busy: false, last_found: None }
+    }
+
+    fn find_orphans(&self, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Store(StoreCall::Orphans { fence: self.fence, rehearsal: self.rehearsal }));
     }
 
     /// In doubt, and so not repeated, unless the provider itself guards against repetition.
@@ -62,7 +70,7 @@ impl Machine for Janitor {
     type Effect = Effect;
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Rescue => effects.push(Effect::Store(StoreCall::Orphans { fence: self.fence })),
+            Input::Rescue => self.find_orphans(effects),
             Input::Orphans(batches) if batches.is_empty() => {
                 self.phase = Phase::Rounds;
                 self.next_round = Some(at);
@@ -83,6 +91,12 @@ impl Machine for Janitor {
             }
             Input::Overdue(touches) => {
                 self.busy = !touches.is_empty();
+                let first = touches.first().map(|t| t.key);
+                // More than one round can hold have come due: go on at once, unless the same ones come again.
+                if touches.len() >= ROUND && first != self.last_found {
+                    self.next_round = Some(at);
+                }
+                self.last_found = first;
                 if self.busy {
                     let unknown = |t: &Touch| Outcome { touch: t.key, at, result: SendResult::Unknown { reason: Reason::NoReceipt } };
                     let found = touches.into_iter().map(|t| (t.clone(), unknown(&t))).collect();
@@ -90,7 +104,7 @@ impl Machine for Janitor {
                 }
             }
             Input::Committed => match self.phase {
-                Phase::Rescuing => effects.push(Effect::Store(StoreCall::Orphans { fence: self.fence })),
+                Phase::Rescuing => self.find_orphans(effects),
                 Phase::Rounds => self.busy = false,
             },
             Input::Wake => {}
@@ -98,7 +112,7 @@ impl Machine for Janitor {
         if !self.busy && self.next_round.is_some_and(|round| at >= round) {
             self.busy = true;
             self.next_round = Some(at.plus(self.period_ms));
-            effects.push(Effect::Store(StoreCall::Round { at }));
+            effects.push(Effect::Store(StoreCall::Round { at, rehearsal: self.rehearsal }));
         }
     }
     fn wakes_at(&self) -> Option<Timestamp> {

@@ -33,25 +33,24 @@ pub fn units(route: &Route, batch: &[Dispatch]) -> Vec<(LimitOf, u64)> {
 }
 
 /// All pacers of the process. Channels share it, since a campaign may use several routes and a provider may have several.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pacers: Arc<Mutex<HashMap<LimitOf, Pacer>>>,
-    others_until: Option<Timestamp>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Limits(Arc<Mutex<HashMap<LimitOf, Pacer>>>);
 
 impl Limits {
-    /// None yet; `others_until`: an earlier process may have sent until then.
-    pub fn new(others_until: Option<Timestamp>) -> Self {
-        Self { pacers: Arc::default(), others_until }
-    }
     /// Sets a limit; one that stands already keeps its memory of what was sent.
     pub fn set(&self, whose: LimitOf, rate: Rate) {
-        let new = || self.others_until.map_or_else(|| Pacer::new(rate), |until| Pacer::after(rate, until));
-        self.pacers.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_insert_with(new);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_insert_with(|| Pacer::new(rate));
+    }
+    /// Counts what was sent before this process began, oldest first. With `hold` the last moments are not known exactly (what is
+    /// started is sent some moments later): a limit holds from `at` on for its span, as long as that is a minute at most.
+    pub fn resume(&self, at: Timestamp, whose: &LimitOf, sent: impl Iterator<Item = (Timestamp, u64)>, hold: bool) {
+        if let Some(pacer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(whose) {
+            pacer.resume(at, sent, hold);
+        }
     }
     /// Touches that were taken are handed over to their carrier, at `at` at the latest.
     pub fn handed_over(&self, at: Timestamp, units: &[(LimitOf, u64)]) {
-        let mut all = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (whose, units) in units {
             if let Some(pacer) = all.get_mut(whose) {
                 pacer.handed_over(at, *units);
@@ -60,7 +59,7 @@ impl Limits {
     }
     /// Takes touches (`units`: their parts) through every limit named that is set; see [`pacing::take`].
     pub fn take(&self, at: Timestamp, whose: &[LimitOf], units: impl IntoIterator<Item = u16>) -> (usize, Option<Timestamp>) {
-        let mut all = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pacers: Vec<(usize, &mut Pacer)> =
             all.iter_mut().filter_map(|(of, pacer)| whose.iter().position(|w| w == of).map(|place| (place, pacer))).collect();
         pacers.sort_by_key(|(place, _)| *place);

@@ -1,13 +1,14 @@
 //! Performs what machines ask of the store, and brings the answers back as notes. No transaction is open while a provider is called.
-use super::recorder;
+use super::recorder::{self, Heard};
 use super::running::{Route, Running};
 use super::sender::dispatch;
 use super::{Note, campaign, conductor, customer_list, janitor};
-use crate::channels::{Dispatch, Receipt};
+use crate::channels::Dispatch;
 use crate::domain::decision::{Candidate, Decider, Grounds, Written};
-use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
+use crate::domain::ids::{BatchId, CampaignId, CustomerId, RouteId, StepNo, TouchKey};
 use crate::domain::law::WindowVerdict;
 use crate::domain::outcome::Reason;
+use crate::domain::tally::Tally;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use crate::store::{BeginRequest, Needs, Settled, Status, StatusChange, Store, StoreResult, WaveRow};
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Batches of orphans, overdue touches: so many at once.
-const ROUND: usize = 5_000;
+pub const ROUND: usize = 5_000;
 
 /// A touch that is committed `Started`, ready to send.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Begin {
     pub seen_change: i64,
     /// In millionths of the currency unit; `None`: no budget.
     pub budget_left: Option<i64>,
+    /// The wave that first-time candidates are taken from.
+    pub wave: Option<Timestamp>,
 }
 
 /// What is asked of the store.
@@ -84,19 +87,23 @@ pub enum StoreCall {
     /// Find the touches that receipts speak of.
     Match {
         /// The receipts.
-        receipts: Vec<Receipt>,
-        /// Campaigns whose conditions read attributes, with their lists.
-        with_attributes: Vec<(CampaignId, ListId)>,
+        heard: Vec<Heard>,
+        /// Campaigns whose conditions read attributes.
+        with_attributes: Vec<CampaignId>,
     },
     /// Touches that a crash left.
     Orphans {
         /// Below this fencing number.
         fence: i64,
+        /// Of rehearsals, or of real runs.
+        rehearsal: bool,
     },
     /// Lapse suppressions and find overdue receipts.
     Round {
         /// Now.
         at: Timestamp,
+        /// Of rehearsals, or of real runs.
+        rehearsal: bool,
     },
     /// A wave fired or was skipped.
     Wave {
@@ -107,8 +114,13 @@ pub enum StoreCall {
     },
     /// What operators want.
     Wanted(Vec<CampaignId>),
-    /// The tallies of campaigns.
-    Standing(Vec<CampaignId>),
+    /// The tallies of campaigns, and what has been sent.
+    Standing {
+        /// Which.
+        campaigns: Vec<CampaignId>,
+        /// What was sent since then; `None`: not asked.
+        since: Option<Timestamp>,
+    },
     /// Call off what is left.
     CallOff {
         /// Whose.
@@ -168,15 +180,21 @@ impl Performer {
                 let recorded = store.record(fence, &settlements, &closed).await?;
                 vec![Note::Recorder(recorder::Input::Committed(recorded))]
             }
-            StoreCall::Match { receipts, with_attributes } => vec![self.matched(receipts, &with_attributes).await?],
-            StoreCall::Orphans { fence } => vec![Note::Janitor(janitor::Input::Orphans(store.orphans(fence, ROUND).await?))],
-            StoreCall::Round { at } => {
-                store.lapse_suppressions(at).await?;
-                vec![Note::Janitor(janitor::Input::Overdue(store.overdue(at, ROUND).await?))]
+            StoreCall::Match { heard, with_attributes } => vec![self.matched(heard, &with_attributes).await?],
+            StoreCall::Orphans { fence, rehearsal } => {
+                vec![Note::Janitor(janitor::Input::Orphans(store.orphans(fence, rehearsal, ROUND).await?))]
+            }
+            StoreCall::Round { at, rehearsal } => {
+                // A suppression is real: it does not lapse in a rehearsal's time.
+                if !rehearsal {
+                    store.lapse_suppressions(at).await?;
+                }
+                vec![Note::Janitor(janitor::Input::Overdue(store.overdue(at, rehearsal, ROUND).await?))]
             }
             StoreCall::Wave { campaign, wave } => {
                 store.record_wave(campaign, &wave).await?;
-                Vec::new()
+                let open = campaign::Input::Open { wave: wave.due_at, left: wave.left };
+                wave.fired_at.map(|_| Note::Campaign(campaign, open)).into_iter().collect()
             }
             StoreCall::Wanted(ids) => {
                 let mut wanted = Vec::new();
@@ -185,12 +203,13 @@ impl Performer {
                 }
                 vec![Note::Conductor(conductor::Input::Wanted(wanted))]
             }
-            StoreCall::Standing(ids) => {
+            StoreCall::Standing { campaigns, since } => {
                 let mut standing = Vec::new();
-                for id in ids {
+                for id in campaigns {
                     standing.push((id, store.tallies(id).await?));
                 }
-                vec![Note::Conductor(conductor::Input::Standing(standing))]
+                let past = if let Some(since) = since { store.sent_since(since).await? } else { Vec::new() };
+                vec![Note::Conductor(conductor::Input::Standing(standing, past))]
             }
             StoreCall::CallOff { running, reason, at } => {
                 let tallies = store.call_off(running.fence, running.id, reason, at).await?;
@@ -200,13 +219,18 @@ impl Performer {
                 let why = reason.map_or_else(|| to.name().to_owned(), |r| r.name().to_owned());
                 let change = StatusChange { to, by: "engine".to_owned(), why, at, reason };
                 store.set_status(running.id, &change).await?;
+                // A touch in doubt may have been settled, with a next row, just before the status was set.
+                let scheduled = i64::from(State::Scheduled.code());
+                if to == Status::Finished && store.tallies(running.id).await?.get(Tally::Customers, scheduled) > 0 {
+                    store.call_off(running.fence, running.id, Reason::CampaignEnded, at).await?;
+                }
                 vec![Note::Campaign(running.id, campaign::Input::StatusSet(to))]
             }
         })
     }
 
     async fn begin(&self, begin: Begin, now: Timestamp) -> StoreResult<Note> {
-        let Begin { running, route, candidates, seen_change, budget_left } = begin;
+        let Begin { running, route, mut candidates, seen_change, budget_left, wave } = begin;
         let nothing: Arc<dyn Fn(u16) -> i64 + Send + Sync> = Arc::new(|_| 0);
         let reserve = self.routes.get(&route).map_or(nothing, |r| Arc::clone(&r.reserve));
         let grounds = Grounds {
@@ -235,6 +259,7 @@ impl Performer {
             history_ms: crate::domain::caps::horizon(running.law.caps()),
             conversion_facts: facts,
             conversion_since: running.starts_at,
+            wave,
         };
         let begun = self.store.begin(request, &mut |candidate, facts| decider.decide(candidate, &facts)).await?;
         let budget_exhausted = decider.budget_exhausted;
@@ -256,16 +281,17 @@ impl Performer {
                 started.push(Started { touch, batch, dispatch, until });
             }
         }
+        let rest = if budget_exhausted { candidates.split_off(begun.consumed.min(candidates.len())) } else { Vec::new() };
         Ok(Note::Campaign(
             running.id,
-            campaign::Input::Begun { started, consumed: begun.consumed, tallies: begun.tallies, next_due, budget_exhausted },
+            campaign::Input::Begun { started, consumed: begun.consumed, rest, tallies: begun.tallies, next_due, budget_exhausted },
         ))
     }
 
-    /// By our own name where the provider hands it back, else by the provider's.
-    async fn matched(&self, receipts: Vec<Receipt>, with_attributes: &[(CampaignId, ListId)]) -> StoreResult<Note> {
+    /// By our own name where the provider hands it back, else by the provider's. Three reads, however many receipts.
+    async fn matched(&self, heard: Vec<Heard>, with_attributes: &[CampaignId]) -> StoreResult<Note> {
         let mut by_route: BTreeMap<RouteId, Vec<&str>> = BTreeMap::new();
-        for receipt in receipts.iter().filter(|r| r.touch.is_none()) {
+        for receipt in heard.iter().map(|h| &h.receipt).filter(|r| r.touch.is_none()) {
             by_route.entry(receipt.route).or_default().push(&receipt.provider_ref);
         }
         let mut by_ref: HashMap<(RouteId, Box<str>), Touch> = HashMap::new();
@@ -276,22 +302,26 @@ impl Performer {
                 }
             }
         }
-        let mut matched = Vec::with_capacity(receipts.len());
-        for receipt in receipts {
-            let touch = match receipt.touch {
-                Some(key) => self.store.touch(key).await?,
-                None => by_ref.get(&(receipt.route, receipt.provider_ref.clone())).cloned(),
+        let keys: Vec<TouchKey> = heard.iter().filter_map(|h| h.receipt.touch).collect();
+        let by_key: HashMap<TouchKey, Touch> =
+            if keys.is_empty() { HashMap::new() } else { self.store.touches(&keys).await?.into_iter().map(|t| (t.key, t)).collect() };
+        let mut matched: Vec<(Heard, Option<Touch>)> = Vec::with_capacity(heard.len());
+        for heard in heard {
+            let touch = match heard.receipt.touch {
+                Some(key) => by_key.get(&key).cloned(),
+                None => by_ref.get(&(heard.receipt.route, heard.receipt.provider_ref.clone())).cloned(),
             };
-            let mut attributes = None;
-            if let Some(touch) = &touch
-                && let Some((_, list)) = with_attributes.iter().find(|(id, _)| *id == touch.key.campaign)
-            {
-                let needs = Needs { attributes: true, ..Needs::default() };
-                let before = CustomerId(touch.key.customer.0 - 1);
-                attributes = self.store.page(*list, before, 1, needs).await?.members.pop().and_then(|m| m.attributes);
-            }
-            matched.push((receipt, touch.map(|t| (t, attributes))));
+            matched.push((heard, touch));
         }
-        Ok(Note::Recorder(recorder::Input::Matched(matched)))
+        let asking = |touch: &Touch| with_attributes.contains(&touch.key.campaign);
+        let who: Vec<CustomerId> = matched.iter().filter_map(|(_, t)| t.as_ref()).filter(|t| asking(t)).map(|t| t.key.customer).collect();
+        let needs = Needs { attributes: true, ..Needs::default() };
+        let members = if who.is_empty() { Vec::new() } else { self.store.members(&who, needs).await? };
+        let attributes: HashMap<CustomerId, Arc<str>> = members.into_iter().filter_map(|m| Some((m.id, m.attributes?))).collect();
+        let matched = matched.into_iter().map(|(heard, touch)| {
+            let attributes = touch.as_ref().filter(|t| asking(t)).and_then(|t| attributes.get(&t.key.customer).map(Arc::clone));
+            (heard, touch.map(|t| (t, attributes)))
+        });
+        Ok(Note::Recorder(recorder::Input::Matched(matched.collect())))
     }
 }

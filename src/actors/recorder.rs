@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::perform::StoreCall;
 use super::running::Running;
-use super::{Effect, Note, campaign, channel, janitor};
+use super::{Effect, Note, campaign, channel, conductor, janitor};
 use crate::channels::Receipt;
 use crate::domain::ids::{BatchId, CampaignId, RouteId};
 use crate::domain::journey;
@@ -36,6 +36,18 @@ pub struct Told {
     pub outcome: Outcome,
 }
 
+/// A receipt, and how often its touch has been looked for in vain.
+#[derive(Debug)]
+pub struct Heard {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Looks in vain.
+    pub tries: u8,
+}
+
+/// The touch that a receipt speaks of, and the customer's attributes where the campaign's conditions read them.
+pub type Meant = (Touch, Option<Arc<str>>);
+
 /// What it is told.
 #[derive(Debug)]
 pub enum Input {
@@ -53,7 +65,7 @@ pub enum Input {
     /// Receipts, not yet matched.
     Receipts(Vec<Receipt>),
     /// Receipts with the touches that they speak of, and attributes where needed.
-    Matched(Vec<(Receipt, Option<(Touch, Option<Arc<str>>)>)>),
+    Matched(Vec<(Heard, Option<Meant>)>),
     /// Outcomes that the janitor found out (left by a crash, overdue), and batches that they close.
     Found {
         /// Touches and what to make of them.
@@ -63,6 +75,8 @@ pub enum Input {
     },
     /// A commit is done.
     Committed(Recorded),
+    /// The process ends: commit everything at once, and say so to the conductor.
+    Flush,
     /// Look at the clock.
     Wake,
 }
@@ -96,7 +110,18 @@ pub struct Recorder {
     since: Option<Timestamp>,
     committing: Option<Group>,
     matching: usize,
+    /// Receipts that came before the acceptance was on record in which the provider names the touch: by when to look again.
+    early: BTreeMap<Timestamp, Vec<Heard>>,
+    flushing: bool,
+    flushed_told: bool,
 }
+
+/// A receipt is looked up so often before it is taken for a stranger's; the waits double, from `FIRST_LOOK_MS` on.
+const LOOKS: u8 = 10;
+/// After so many milliseconds for the second time: 102 seconds in all.
+const FIRST_LOOK_MS: i64 = 100;
+/// So many receipts wait for their acceptance at most. (Each is kept raw before.)
+const EARLY: usize = 50_000;
 
 impl Recorder {
     /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there.
@@ -111,6 +136,9 @@ impl Recorder {
             since: None,
             committing: None,
             matching: 0,
+            early: BTreeMap::new(),
+            flushing: false,
+            flushed_told: false,
         }
     }
 
@@ -151,9 +179,14 @@ impl Recorder {
     }
 
     /// A receipt changes a touch only upwards in the lattice; it is kept in any case.
-    fn receipts(&mut self, matched: Vec<(Receipt, Option<(Touch, Option<Arc<str>>)>)>) {
-        self.matching -= 1;
-        for (receipt, touch) in matched {
+    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>) {
+        self.matching = self.matching.saturating_sub(1);
+        for (Heard { receipt, tries }, touch) in matched {
+            if touch.is_none() && tries > 0 {
+                // It is on record already, as one of no touch of ours.
+                self.look_again(at, receipt, tries);
+                continue;
+            }
             let mut row = ReceiptRow {
                 route: receipt.route,
                 provider_ref: receipt.provider_ref.to_string(),
@@ -162,6 +195,7 @@ impl Recorder {
                 said: receipt.disposition.name().to_owned(),
                 applied: false,
             };
+            let is_stranger = touch.is_none();
             if let Some((touch, attributes)) = touch
                 && let Some(running) = self.running.get(&touch.key.campaign)
             {
@@ -174,6 +208,34 @@ impl Recorder {
                 }
             }
             self.waiting.receipts.push(row);
+            if is_stranger {
+                self.look_again(at, receipt, tries);
+            }
+        }
+    }
+
+    /// The provider's answer may still be on its way, or not yet be committed.
+    fn look_again(&mut self, at: Timestamp, receipt: Receipt, tries: u8) {
+        let is_known_by_us = receipt.touch.is_some();
+        if is_known_by_us || self.flushing || tries >= LOOKS || self.early.values().map(Vec::len).sum::<usize>() >= EARLY {
+            tracing::warn!(route = %receipt.route, "a receipt is of no touch that is on record; it is kept as it came");
+            return;
+        }
+        self.early.entry(at.plus(FIRST_LOOK_MS << tries)).or_default().push(Heard { receipt, tries: tries + 1 });
+    }
+
+    /// Looks for the touches of receipts whose time has come; of all when the process ends.
+    fn look(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        let later = if self.flushing { BTreeMap::new() } else { self.early.split_off(&at.plus(1)) };
+        let heard: Vec<Heard> = std::mem::replace(&mut self.early, later).into_values().flatten().collect();
+        self.find(heard, effects);
+    }
+
+    fn find(&mut self, heard: Vec<Heard>, effects: &mut Vec<Effect>) {
+        if !heard.is_empty() {
+            self.matching += 1;
+            let with_attributes = self.running.values().filter(|r| r.carries_attributes()).map(|r| r.id).collect();
+            effects.push(Effect::Store(StoreCall::Match { heard, with_attributes }));
         }
     }
 
@@ -184,7 +246,7 @@ impl Recorder {
         }
         let since = *self.since.get_or_insert(at);
         let full = self.waiting.settlements.len() >= self.batch;
-        if self.committing.is_some() || !(full || at.since(since) >= self.linger_ms) {
+        if self.committing.is_some() || !(full || self.flushing || at.since(since) >= self.linger_ms) {
             return;
         }
         self.since = None;
@@ -228,11 +290,10 @@ impl Machine for Recorder {
             }
             Input::Outcomes { route, told } => self.outcomes(route, told),
             Input::Receipts(receipts) => {
-                self.matching += 1;
-                let with_attributes = self.running.values().filter(|r| r.carries_attributes()).map(|r| (r.id, r.list)).collect();
-                effects.push(Effect::Store(StoreCall::Match { receipts, with_attributes }));
+                let heard = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
+                self.find(heard, effects);
             }
-            Input::Matched(matched) => self.receipts(matched),
+            Input::Matched(matched) => self.receipts(at, matched),
             Input::Found { found, closed } => {
                 self.waiting.janitor += 1;
                 self.waiting.closed.extend(closed);
@@ -243,16 +304,31 @@ impl Machine for Recorder {
                         self.add(settled);
                     }
                 }
+                if self.waiting.is_empty() {
+                    // Nothing to commit: the janitor does not wait for it.
+                    self.waiting.janitor -= 1;
+                    effects.push(Effect::Tell(Note::Janitor(janitor::Input::Committed)));
+                }
             }
+            Input::Flush => self.flushing = true,
             Input::Committed(recorded) => self.committed(recorded, effects),
             Input::Wake => {}
         }
+        // When the process ends, receipts are looked up for the last time after the acceptances before them are committed.
+        if !self.flushing || (self.waiting.is_empty() && self.committing.is_none()) {
+            self.look(at, effects);
+        }
         self.commit(at, effects);
+        if self.flushing && self.is_idle() && !self.flushed_told {
+            self.flushed_told = true;
+            effects.push(Effect::Tell(Note::Conductor(conductor::Input::Flushed)));
+        }
     }
     fn wakes_at(&self) -> Option<Timestamp> {
-        if self.committing.is_some() { None } else { self.since.map(|since| since.plus(self.linger_ms)) }
+        let commit = if self.committing.is_some() { None } else { self.since.map(|since| since.plus(self.linger_ms)) };
+        [commit, self.early.keys().next().copied()].into_iter().flatten().min()
     }
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0
+        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0 && self.early.is_empty()
     }
 }

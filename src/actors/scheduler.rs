@@ -38,7 +38,7 @@ impl Scheduler {
     fn register(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
         let last = running.waves.last();
         if let Some(fired) = running.waves.iter().rev().find(|w| w.fired_at.is_some()) {
-            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Open { left: fired.left })));
+            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Open { wave: fired.due_at, left: fired.left })));
         }
         let after = last.map_or(Timestamp(i64::MIN), |w| w.due_at);
         let next = next_wave(&running.campaign.schedule, after);
@@ -55,9 +55,8 @@ impl Scheduler {
                 let wave = WaveRow { due_at, fired_at: (!too_late).then_some(at), left };
                 if too_late {
                     tracing::warn!(campaign = %planned.running.campaign.name, %due_at, "a wave was missed by more than the allowed lateness and is skipped");
-                } else {
-                    effects.push(Effect::Tell(Note::Campaign(planned.running.id, campaign::Input::Open { left })));
                 }
+                // The campaign hears of it when it is on record: what it takes of the wave is counted there.
                 effects.push(Effect::Store(StoreCall::Wave { campaign: planned.running.id, wave }));
                 planned.next = next_wave(schedule, due_at);
             }

@@ -184,7 +184,7 @@ pub fn start(setup: Setup, carriers: HashMap<RouteId, Arc<dyn Carrier>>, clock: 
                 events.push((*route, rx));
             }
             let performer = Performer { store: Arc::clone(&setup.store), routes };
-            let limits = Limits::new(setup.others_until);
+            let limits = Limits::default();
             let hub = Arc::new(Hub { addresses: RwLock::default(), performer, limits: limits.clone(), carriers, reports, clock, runtime, exit });
             for (route, mut rx) in events {
                 let hub = Arc::clone(&hub);

@@ -3,7 +3,7 @@
 //! the tests, which check the invariants after every step and kill everything after any step.
 use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
 use super::limits::{self, Limits};
-use super::perform::Performer;
+use super::perform::{Performer, StoreCall};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
 use crate::domain::ids::RouteId;
@@ -30,6 +30,7 @@ pub enum End {
 
 enum Happening {
     Note(Note),
+    Store(StoreCall),
     Wake(Address),
 }
 
@@ -53,19 +54,32 @@ pub struct World {
     order: u64,
     now: Timestamp,
     steps: u64,
+    store_delay: Option<Delay>,
 }
+
+/// How long the next way to or from the store takes, in milliseconds.
+pub type Delay = Box<dyn FnMut() -> i64 + Send>;
 
 impl World {
     /// Puts an engine together at an instant.
     pub fn new(setup: &Setup, carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>, now: Timestamp) -> Self {
         let routes = setup.routes.iter().map(|r| (r.id, r.clone())).collect();
         let mut machines = Machines::default();
-        let limits = Limits::new(setup.others_until);
+        let limits = Limits::default();
         setup.found(&mut machines, &limits);
         let performer = Performer { store: Arc::clone(&setup.store), routes };
-        let mut world = Self { performer, limits, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0 };
+        let mut world =
+            Self { performer, limits, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
+    }
+
+    /// Lets every store call come to the store late, and its answer back late, each by a delay drawn anew: calls overtake each
+    /// other, as they may in real time. (Without this a store call takes no time.)
+    #[must_use]
+    pub fn with_slow_store(mut self, delay: Delay) -> Self {
+        self.store_delay = Some(delay);
+        self
     }
 
     /// What time it is in this world.
@@ -95,6 +109,12 @@ impl World {
             };
             self.now = self.now.max(at);
             let (address, note) = match what {
+                Happening::Store(call) => {
+                    self.call(call).await;
+                    self.steps += 1;
+                    after_step(self.now, self.steps).await;
+                    continue;
+                }
                 Happening::Note(note) => (note.address(), note),
                 Happening::Wake(address) => {
                     // A wake that was moved since is stale.
@@ -110,7 +130,7 @@ impl World {
             machine.take(self.now, note, &mut effects);
             let wake = machine.wakes_at();
             self.set_wake(address, wake);
-            for effect in effects.drain(..).collect::<Vec<_>>() {
+            for effect in std::mem::take(&mut effects) {
                 if let Some(end) = self.perform(effect).await {
                     return end;
                 }
@@ -138,11 +158,10 @@ impl World {
     async fn perform(&mut self, effect: Effect) -> Option<End> {
         match effect {
             Effect::Tell(note) => self.push(self.now, Happening::Note(note)),
-            Effect::Store(call) => {
-                for note in self.performer.perform(call, self.now).await {
-                    self.push(self.now, Happening::Note(note));
-                }
-            }
+            Effect::Store(call) => match self.delay() {
+                0 => self.call(call).await,
+                late => self.push(self.now.plus(late), Happening::Store(call)),
+            },
             Effect::Send(route, batch) => self.send(route, &batch),
             Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
@@ -153,6 +172,18 @@ impl World {
             Effect::Exit(Err(text)) => return Some(End::Fault(text)),
         }
         None
+    }
+
+    fn delay(&mut self) -> i64 {
+        self.store_delay.as_mut().map_or(0, |delay| delay().max(0))
+    }
+
+    async fn call(&mut self, call: StoreCall) {
+        let notes = self.performer.perform(call, self.now).await;
+        let back = self.now.plus(self.delay());
+        for note in notes {
+            self.push(back, Happening::Note(note));
+        }
     }
 
     fn send(&mut self, route: RouteId, batch: &[Dispatch]) {

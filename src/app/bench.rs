@@ -3,6 +3,7 @@ mod pace;
 
 pub use pace::{Pace, pace};
 
+use super::files::FileIn;
 use super::{Access, App, Failure};
 use crate::actors::shell::Engine;
 use crate::campaign_file;
@@ -212,7 +213,8 @@ pub async fn import(config: Config, customers: u64, parent: &Path, watch: &mut (
     let app = scratch_app(config, &scratch.0, None).await?;
     reset_peak();
     let begun = monotonic();
-    let report = app.import(Kind::Customers, &csv, &map, Some("bench"), None, false, &mut |s| watch("importing", s.rows_read)).await?;
+    let wanted = FileIn { kind: Kind::Customers, file: &csv, mapping: &map, name: Some("bench"), rejects: None, again: false };
+    let report = app.import(wanted, &mut |s| watch("importing", s.rows_read)).await?;
     let elapsed_s = begun.elapsed().as_secs_f64();
     if report.sums.accepted != customers {
         return Err(Failure::no(format!("expected {customers} rows accepted, found {:?}", report.sums)));

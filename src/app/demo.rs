@@ -1,4 +1,5 @@
 //! The main job on made-up customers, in a folder of its own: import, plan, rehearse, facts, attribution, export, verification.
+use super::files::FileIn;
 use super::outcome::Outcome;
 use super::rehearse::Stand;
 use super::{Access, App, Failure, known_routes};
@@ -64,9 +65,9 @@ pub async fn demo(mut config: Config, folder: &Path, customers: u64, seed: u64, 
     write(&file("customers.csv"), |out| write_customers(out, customers, seed))?;
     write(&file("customers.map.yaml"), |out| std::io::Write::write_all(out, MADE_UP_CUSTOMERS_MAP.as_bytes()))?;
     let list = campaign.audience.list.as_str();
-    let report = app
-        .import(Kind::Customers, &file("customers.csv"), &file("customers.map.yaml"), Some(list), None, false, &mut |s| watch(Scene::Importing(s)))
-        .await?;
+    let (customers_csv, customers_map) = (file("customers.csv"), file("customers.map.yaml"));
+    let wanted = FileIn { kind: Kind::Customers, file: &customers_csv, mapping: &customers_map, name: Some(list), rejects: None, again: false };
+    let report = app.import(wanted, &mut |s| watch(Scene::Importing(s))).await?;
     watch(Scene::Imported(&report));
 
     watch(Scene::Part("planning"));
@@ -80,7 +81,9 @@ pub async fn demo(mut config: Config, folder: &Path, customers: u64, seed: u64, 
     let from = campaign.schedule.starts_at().plus(DAY);
     write(&file("facts.csv"), |out| write_facts(out, customers, seed, from))?;
     write(&file("facts.map.yaml"), |out| std::io::Write::write_all(out, MADE_UP_FACTS_MAP.as_bytes()))?;
-    app.import(Kind::Facts, &file("facts.csv"), &file("facts.map.yaml"), None, None, false, &mut |s| watch(Scene::Importing(s))).await?;
+    let (facts_csv, facts_map) = (file("facts.csv"), file("facts.map.yaml"));
+    let wanted = FileIn { kind: Kind::Facts, file: &facts_csv, mapping: &facts_map, name: None, rejects: None, again: false };
+    app.import(wanted, &mut |s| watch(Scene::Importing(s))).await?;
     let ended_at = row.finished_at.unwrap_or_else(|| app.now());
     let outcome = app.outcome(&row, ended_at).await?;
 

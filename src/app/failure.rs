@@ -55,13 +55,25 @@ impl From<StoreError> for Failure {
 }
 impl From<DeskError> for Failure {
     fn from(e: DeskError) -> Self {
-        Self::new(e.exit_code(), e.to_string())
+        let text = e.to_string();
+        let way_out = match &e {
+            DeskError::Store(StoreError::NotFound { what: "campaign", .. }) => "; `touchline campaign list` shows those there are in this store",
+            DeskError::Store(StoreError::NotFound { what: "list", .. }) => {
+                "; make it with `touchline import list FILE --mapping MAP.yaml --name NAME`"
+            }
+            _ => "",
+        };
+        Self::new(e.exit_code(), text + way_out)
     }
 }
 impl From<FinanceError> for Failure {
     fn from(e: FinanceError) -> Self {
         match e {
             FinanceError::Store(e) => e.into(),
+            // No such folder: a slip of the pen, and no verdict on an export.
+            FinanceError::Io { ref error, .. } if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                Self::use_(e.to_string())
+            }
             other => Self::no(other.to_string()),
         }
     }

@@ -17,18 +17,27 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
+/// A file that is to be taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct FileIn<'a> {
+    /// What it holds.
+    pub kind: Kind,
+    /// The file.
+    pub file: &'a Path,
+    /// Its mapping.
+    pub mapping: &'a Path,
+    /// The list that is made of its rows.
+    pub name: Option<&'a str>,
+    /// The folder for rejected rows; without it beside the file.
+    pub rejects: Option<&'a Path>,
+    /// Though it was imported in full before.
+    pub again: bool,
+}
+
 impl App {
     /// Imports a file by a mapping.
-    pub async fn import(
-        &self,
-        kind: Kind,
-        file: &Path,
-        mapping: &Path,
-        name: Option<&str>,
-        rejects: Option<&Path>,
-        again: bool,
-        progress: &mut (dyn FnMut(&Sums) + Send),
-    ) -> Result<Report, Failure> {
+    pub async fn import(&self, wanted: FileIn<'_>, progress: &mut (dyn FnMut(&Sums) + Send)) -> Result<Report, Failure> {
+        let FileIn { kind, file, mapping, name, rejects, again } = wanted;
         let text = read_text(mapping)?;
         let mapping = Mapping::load(&mapping.display().to_string(), &text).map_err(|faults| Failure {
             code: 1,

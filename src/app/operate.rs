@@ -8,7 +8,6 @@ use crate::desk::report;
 use crate::desk::resolve::{self, Finding, Resolved, Selection};
 use crate::domain::campaign::Campaign;
 use crate::domain::journey;
-use crate::domain::planning::{Assumptions, RouteCapacity};
 use crate::domain::touch::Touch;
 use crate::finance::AttributionReport;
 use crate::store::{CampaignRow, Status};
@@ -16,19 +15,9 @@ use crate::store::{CampaignRow, Status};
 impl App {
     /// Forecasts a campaign before its launch.
     pub async fn plan(&self, campaign: &Campaign) -> Result<Plan, Failure> {
-        let routes: Vec<RouteCapacity> = self
-            .config
-            .routes
-            .iter()
-            .map(|spec| RouteCapacity {
-                name: spec.name.clone(),
-                channel: spec.channel,
-                rate: Some(spec.limit),
-                // What an ordinary attempt costs: one part, two minutes for a call.
-                cost_micros: spec.price_micros(1, 120),
-            })
-            .collect();
-        Ok(plan::plan(self.store.as_ref(), campaign, &routes, &Assumptions::default(), self.now()).await?)
+        let assumptions = plan::assumptions(campaign, &self.config.routes);
+        let routes = plan::capacities(&self.config.routes, &assumptions);
+        Ok(plan::plan(self.store.as_ref(), campaign, &routes, &assumptions, self.now()).await?)
     }
 
     /// A run by name: of the mode told, or its newest real run, or else its newest rehearsal.

@@ -2,7 +2,7 @@
 use super::outcome::Outcome;
 use super::{App, Failure};
 use crate::actors::conductor::Patience;
-use crate::actors::hosted::Setup;
+use crate::actors::hosted::{Setup, Sizes};
 use crate::actors::running::Route;
 use crate::actors::world::{End, VirtualCarrier, World};
 use crate::channels::route::RouteSpec;
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// Outcomes wait so long for company in virtual time, in milliseconds: fewer, larger commits.
 const LINGER_MS: i64 = 1_000;
+/// What falls due within a second of virtual time is begun together: the retries of a large campaign come in thousands of
+/// instants, and a transaction for each of them is most of the work of a rehearsal.
+const DUE_GRAIN_MS: i64 = 1_000;
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -110,8 +113,7 @@ impl App {
             patience: Patience { poll_ms: 10_000 * DAY, drain_ms: 10_000 * DAY },
             linger_ms: LINGER_MS,
             janitor_ms: HOUR,
-            sizes: self.sizes(),
-            others_until: None,
+            sizes: Sizes { due_grain_ms: DUE_GRAIN_MS, ..self.sizes() },
         };
         let mut world = World::new(&setup, carriers, starts_at);
         let mut shown = monotonic();

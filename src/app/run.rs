@@ -9,10 +9,11 @@ use crate::actors::shell::{self, Engine};
 use crate::channels::route::RouteSpec;
 use crate::channels::{self, Carrier};
 use crate::clock::sleep_ms;
+use crate::desk::control::is_held;
 use crate::desk::submit;
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::RouteId;
-use crate::domain::time::{SECOND, Timestamp};
+use crate::domain::time::SECOND;
 use crate::store::{CampaignRow, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl App {
     /// The engine's sizes by the settings.
     pub fn sizes(&self) -> Sizes {
         let of = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-        Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit) }
+        Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit), due_grain_ms: 1 }
     }
 
     /// Submits and approves campaigns in the caller's name. The same file handed in again gives the run that it has: an unfinished
@@ -122,6 +123,9 @@ impl App {
         for name in wanted.names {
             rows.push(self.approved(name).await?);
         }
+        for row in rows.iter().filter(|row| is_held(row)) {
+            tracing::warn!("{} is paused: nothing is begun until `touchline campaign resume {} --why TEXT`", row.name, row.name);
+        }
         self.engine(&rows, fence, seed, interrupt, watch).await?;
         Ok(rows)
     }
@@ -159,14 +163,6 @@ impl App {
         }
     }
 
-    /// Until when another process may have sent: until now, when a run was begun and has not ended (who ran it may have been killed a
-    /// moment ago); else until the last of them ended.
-    async fn others_until(&self) -> Result<Option<Timestamp>, Failure> {
-        let now = self.now();
-        let runs = self.store.campaigns().await?;
-        Ok(runs.iter().filter(|r| !r.id.is_rehearsal() && r.started_at.is_some()).map(|r| r.finished_at.unwrap_or(now)).max())
-    }
-
     /// Puts an engine together and starts it, on the carriers configured.
     pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
         self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed)).await
@@ -179,7 +175,6 @@ impl App {
         fence: i64,
         carrier: impl Fn(&RouteSpec, RouteId) -> Arc<dyn Carrier>,
     ) -> Result<Engine, Failure> {
-        let others_until = self.others_until().await?;
         let all = self.routes().await?;
         let mut running: Vec<Arc<Running>> = Vec::new();
         for row in rows {
@@ -201,7 +196,6 @@ impl App {
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
             sizes: self.sizes(),
-            others_until,
         };
         shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
     }

@@ -93,6 +93,9 @@ pub trait Carrier: Send + Sync {
     /// Sends a batch: returns when the carrier has taken it over; events follow through `reports`, one `Outcome` per dispatch
     /// whatever happens (a carrier that breaks reports `Unknown` for what it may have sent and `NotSent` for what it has not).
     async fn send(&self, batch: Vec<Dispatch>, reports: Reports);
+    /// Asks the provider what became of touches in doubt. What it knows comes back as receipts; of what it does not know it says
+    /// nothing, and the touch stays in doubt. A carrier whose provider cannot be asked does nothing.
+    async fn query(&self, _touches: Vec<TouchKey>, _reports: Reports) {}
 }
 
 /// The carrier of a route, in real time.

@@ -95,6 +95,10 @@ impl Carrier for RemoteCarrier {
     async fn send(&self, batch: Vec<Dispatch>, reports: Reports) {
         self.0.send(batch, reports, 0).await;
     }
+
+    async fn query(&self, touches: Vec<TouchKey>, reports: Reports) {
+        self.0.query(&touches, &reports).await;
+    }
 }
 
 impl Drop for RemoteCarrier {
@@ -143,6 +147,23 @@ impl Inner {
                 self.broken(connection);
                 return self.rest_never_written(Vec::new(), lines, &reports, tries);
             }
+        }
+    }
+
+    /// Asks; an answer that does not come leaves the touches in doubt, and the next round asks again.
+    async fn query(self: &Arc<Self>, touches: &[TouchKey], reports: &Reports) {
+        let mut line = self.line.lock().await;
+        if self.connect(&mut line, reports).await.is_err() {
+            return;
+        }
+        let Ok(text) = wire::query_line(touches) else { return };
+        let Some((connection, write)) = line.write.as_mut() else { return };
+        let connection = *connection;
+        if let Err(fault) = write.write_all(&text).await {
+            tracing::warn!(route = %self.name, %fault, "remote carrier: the connection broke while asking");
+            line.write = None;
+            drop(line);
+            self.broken(connection);
         }
     }
 

@@ -132,6 +132,14 @@ impl RouteSpec {
         }
     }
 
+    /// The name of the simulated carrier's profile; `None`: it is written out in the settings.
+    pub fn profile_name(&self) -> Option<&str> {
+        match &self.profile {
+            None => Some(profile::default_name(self.channel)),
+            Some(named) => named.name(),
+        }
+    }
+
     /// What an attempt of `parts` parts and `connected_s` seconds of conversation costs, in millionths of the price's currency
     /// unit. Calls are billed by started increment; one that nobody answers costs nothing.
     #[inline]

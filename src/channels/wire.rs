@@ -1,5 +1,6 @@
 //! What a remote carrier and its client say to each other: JSON lines over TCP, a batch of dispatches one way, a batch of events the other.
 use super::{CarrierEvent, Dispatch};
+use crate::domain::ids::TouchKey;
 use serde::{Deserialize, Serialize};
 use std::io;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
@@ -17,7 +18,12 @@ pub(crate) const SILENCE_MS: u64 = 10 * BEAT_MS;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchLine {
+    /// Dispatches to send.
+    #[serde(default)]
     pub batch: Vec<Dispatch>,
+    /// Touches of which the client asks what became of them.
+    #[serde(default)]
+    pub query: Vec<TouchKey>,
 }
 
 /// A line of the server's; without events it only says that the server lives.
@@ -40,6 +46,13 @@ pub(crate) fn event_line(events: &[CarrierEvent]) -> io::Result<Vec<u8>> {
 
 /// Lines of bounded length, each with the dispatches it holds.
 pub(crate) type BatchLines = Vec<(Vec<u8>, Vec<Dispatch>)>;
+
+/// A question as a line.
+pub(crate) fn query_line(touches: &[TouchKey]) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(&serde_json::json!({ "query": touches }))?;
+    text.push(b'\n');
+    Ok(text)
+}
 
 const BATCH_HEAD: &[u8] = b"{\"batch\":[";
 const BATCH_END: &[u8] = b"]}\n";

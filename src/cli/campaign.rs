@@ -35,11 +35,11 @@ enum Verb {
     /// Make an approved campaign ready to go; `touchline run NAME` runs it.
     Start(Named),
     /// Hold: nothing new starts, nothing is lost.
-    Pause(Named),
+    Pause(Reasoned),
     /// Go on after a pause.
-    Resume(Named),
+    Resume(Reasoned),
     /// End early: what has not started is called off.
-    Stop(Named),
+    Stop(Reasoned),
     /// The report of a campaign.
     Status {
         /// Name.
@@ -77,6 +77,18 @@ struct Named {
     who: Who,
 }
 
+#[derive(clap::Args)]
+struct Reasoned {
+    /// Name.
+    name: String,
+    /// Who does it.
+    #[arg(long, env = "USER", default_value = "operator")]
+    by: String,
+    /// Why; kept in the campaign's history.
+    #[arg(long)]
+    why: String,
+}
+
 fn line(row: &CampaignRow) -> String {
     format!(
         "{} version {}: {}, wanted: {}; audience {}; hash {}",
@@ -91,7 +103,11 @@ fn line(row: &CampaignRow) -> String {
 
 /// Does one of the verbs.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let access = if matches!(args.verb, Verb::List | Verb::Diff { .. }) { Access::Read } else { Access::Write };
+    let access = match args.verb {
+        Verb::List | Verb::Diff { .. } => Access::Read,
+        Verb::Submit { .. } => Access::Write,
+        Verb::Approve { .. } | Verb::Start(_) | Verb::Pause(_) | Verb::Resume(_) | Verb::Stop(_) | Verb::Status { .. } => Access::Change,
+    };
     let app = context.open(access).await?;
     let (store, now) = (app.store.as_ref(), app.now());
     match args.verb {
@@ -114,12 +130,17 @@ pub async fn run(args: Args, context: &Context) -> Answer {
             let row = submit::approve(store, &name, &hash, &who.by, &who.why, now).await?;
             context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
         }
-        Verb::Start(n) => context
-            .answer(&control::start(store, &n.name, &n.who.by, &n.who.why, now).await?, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?,
-        Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.who.by, &n.who.why, now).await?, line)?,
-        Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.who.by, &n.who.why, now).await?, line)?,
+        Verb::Start(mut n) => {
+            if n.who.why.is_empty() {
+                "started".clone_into(&mut n.who.why);
+            }
+            let row = control::start(store, &n.name, &n.who.by, &n.who.why, now).await?;
+            context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
+        }
+        Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.by, &n.why, now).await?, line)?,
+        Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.by, &n.why, now).await?, line)?,
         Verb::Stop(n) => {
-            let (row, closed) = control::stop_from_outside(store, &n.name, &n.who.by, &n.who.why, now).await?;
+            let (row, closed) = control::stop_from_outside(store, &n.name, &n.by, &n.why, now).await?;
             context.answer(&row, |r| if closed { line(r) } else { format!("{}\nThe process that runs it ends it now.", line(r)) })?;
         }
         Verb::Status { name, rehearsal } => {

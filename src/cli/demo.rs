@@ -36,8 +36,9 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         match scene {
             Scene::Part(name) => {
                 part = monotonic();
-                progress.describe(name);
+                progress.finish();
                 say(&format!("\n== {name}"));
+                progress.part(name, name.contains("importing"));
             }
             Scene::Importing(sums) => {
                 progress.total(sums.bytes_total);

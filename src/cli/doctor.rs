@@ -18,7 +18,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let app = match context.open(Access::Read).await {
         Ok(app) => app,
         Err(mut failure) => {
-            let checks = [unreachable(&StoreError::Backend(failure.text.clone()))];
+            let checks = [unreachable(&StoreError::Unusable(failure.text.clone()))];
             // The one document, also of a failure: the checks, with the error beside them.
             failure.detail = serde_json::json!({ "error": failure.text, "checks": checks });
             if !context.json {

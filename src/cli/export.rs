@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Exports.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Write).await?;
+    let app = context.open(Access::Change).await?;
     let out = args.out.unwrap_or_else(|| app.exports_folder());
     if let Some(number) = args.correct {
         let correction = app.correct(number, &out).await?;

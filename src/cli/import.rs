@@ -1,7 +1,8 @@
 //! `touchline import KIND FILE --mapping MAP.yaml`
 use super::ui::{self, Progress};
 use super::{Answer, Context};
-use crate::app::Access;
+use crate::app::files::FileIn;
+use crate::app::{Access, Failure};
 use crate::clock::monotonic;
 use crate::intake::{Kind, Report};
 use std::path::PathBuf;
@@ -51,15 +52,19 @@ impl From<What> for Kind {
 
 /// Imports a file.
 pub async fn run(args: Args, context: &Context) -> Answer {
+    let size = std::fs::metadata(&args.file).map_err(|e| Failure::file("cannot read", &args.file, &e))?.len();
     let app = context.open(Access::Write).await?;
-    let size = std::fs::metadata(&args.file).map_or(0, |m| m.len());
     let progress = Progress::bytes(&format!("importing {}", Kind::from(args.kind).name()), size, context.json);
     let begun = monotonic();
-    let report = app
-        .import(args.kind.into(), &args.file, &args.mapping, args.name.as_deref(), args.rejects.as_deref(), args.again, &mut |sums| {
-            progress.set(sums.bytes)
-        })
-        .await?;
+    let wanted = FileIn {
+        kind: args.kind.into(),
+        file: &args.file,
+        mapping: &args.mapping,
+        name: args.name.as_deref(),
+        rejects: args.rejects.as_deref(),
+        again: args.again,
+    };
+    let report = app.import(wanted, &mut |sums| progress.set(sums.bytes)).await?;
     progress.finish();
     let seconds = begun.elapsed().as_secs_f64();
     context.answer(&report, |r| text(r, seconds))?;

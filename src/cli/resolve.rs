@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Lists or settles touches in doubt.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Write).await?;
+    let app = context.open(Access::Change).await?;
     let Some(word) = &args.as_ else {
         let touches = app.in_doubt(&args.campaign).await?;
         context.answer(&touches, |touches| {

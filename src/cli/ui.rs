@@ -8,13 +8,21 @@ use crate::desk::plan::Plan;
 use crate::desk::report::Report;
 use crate::finance::VerifyReport;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The bar of a known total.
-const COUNTED: &str = "{msg} [{bar:30}] {percent:>3} %  {human_pos} of {human_len}  {per_sec}  {elapsed} gone, {eta} left";
+/// The bar of a known total, under a line that says what is being done: one line of both is too long for a small terminal.
+const COUNTED: &str = "{wide_msg}\n[{bar:16}] {percent:>3} %  {human_pos} of {human_len}  {rate} a second  {elapsed} gone, {eta} left";
+/// The bar of a file.
+const BYTES: &str = "{wide_msg}\n[{bar:16}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
+/// Of work whose amount is not known.
+const OPEN: &str = "{wide_msg}\n{spinner} {elapsed} gone";
+
+/// Work that was over sooner leaves no last line of progress.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// How often a line is written when standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -23,8 +31,9 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// `--json` nothing. May be shared between threads.
 pub struct Progress {
     bar: ProgressBar,
-    what: String,
+    what: Mutex<String>,
     lines: bool,
+    bytes: AtomicBool,
     written: Mutex<Instant>,
 }
 
@@ -34,27 +43,53 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let target = if json || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
         let bar = ProgressBar::with_draw_target((total > 0).then_some(total), target);
-        let form = if total > 0 { COUNTED } else { "{msg} {spinner} {human_pos}  {per_sec}  {elapsed} gone" };
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            bar.set_style(style.progress_chars("=> "));
-        }
         bar.set_message(what.to_owned());
-        Self { bar, what: what.to_owned(), lines: !json && !terminal, written: Mutex::new(crate::clock::monotonic()) }
+        let lines = !json && !terminal;
+        let (bytes, written) = (AtomicBool::new(false), Mutex::new(crate::clock::monotonic()));
+        let progress = Self { bar, what: Mutex::new(what.to_owned()), lines, bytes, written };
+        progress.style();
+        progress
     }
 
     /// For bytes of a file.
     pub fn bytes(what: &str, total: u64, json: bool) -> Self {
         let progress = Self::new(what, total, json);
-        let form = "{msg} [{bar:30}] {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {elapsed} gone, {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            progress.bar.set_style(style.progress_chars("=> "));
-        }
+        progress.bytes.store(true, Ordering::Relaxed);
+        progress.style();
         progress
+    }
+
+    /// Another part of the work begins: position, total and time start anew. `bytes`: it is measured in bytes of a file.
+    pub fn part(&self, what: &str, bytes: bool) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.bar.unset_length();
+        self.bar.reset();
+        self.style();
+        self.describe(what);
+    }
+
+    fn style(&self) {
+        let form = match (self.bar.length(), self.bytes.load(Ordering::Relaxed)) {
+            (None, _) => OPEN,
+            (Some(_), true) => BYTES,
+            (Some(_), false) => COUNTED,
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "a rate for people")]
+        let rate = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // What cannot be written is not shown.
+            let _ = to.write_str(&number(state.per_sec().round() as i64));
+        };
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            self.bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
+        }
     }
 
     /// What is being done, when it changes on the way.
     pub fn describe(&self, what: &str) {
         self.bar.set_message(what.to_owned());
+        if let Ok(mut named) = self.what.lock() {
+            what.clone_into(&mut named);
+        }
     }
 
     /// So many are done.
@@ -78,10 +113,8 @@ impl Progress {
     /// The total has become known, or has changed.
     pub fn total(&self, total: u64) {
         if self.bar.length() != Some(total) {
-            if let Ok(style) = ProgressStyle::with_template(COUNTED) {
-                self.bar.set_style(style.progress_chars("=> "));
-            }
             self.bar.set_length(total);
+            self.style();
         }
     }
 
@@ -96,7 +129,7 @@ impl Progress {
 
     /// Done: the bar goes, a last line stays.
     pub fn finish(&self) {
-        if self.lines {
+        if self.lines && self.bar.position() > 0 && self.bar.elapsed() >= LEAST {
             eprintln!("{}", self.line());
         }
         self.bar.finish_and_clear();
@@ -105,15 +138,20 @@ impl Progress {
     fn line(&self) -> String {
         let done = self.bar.position();
         let elapsed = self.bar.elapsed();
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a rate for people")]
-        let rate = (done as f64 / elapsed.as_secs_f64().max(0.001)).round() as i64;
-        let of = self.bar.length().map_or_else(String::new, |n| format!(" of {}", number(i64::try_from(n).unwrap_or(i64::MAX))));
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+        let rate = (done as f64 / elapsed.as_secs_f64().max(0.001)).round() as u64;
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let quantity = |n: u64| {
+            let n = number(i64::try_from(if bytes { n.div_ceil(1024) } else { n }).unwrap_or(i64::MAX));
+            if bytes { n + " KiB" } else { n }
+        };
+        let of = self.bar.length().map_or_else(String::new, |n| format!(" of {}", quantity(n)));
         let left = match self.bar.length() {
             Some(n) if n > done && done > 0 => format!(", {} left", span(self.bar.eta().as_secs_f64())),
             _ => String::new(),
         };
-        let done = number(i64::try_from(done).unwrap_or(i64::MAX));
-        format!("{}: {done}{of}, {} a second, {} gone{left}", self.what, number(rate), span(elapsed.as_secs_f64()))
+        let what = self.what.lock().map(|what| what.clone()).unwrap_or_default();
+        format!("{what}: {}{of}, {} a second, {} gone{left}", quantity(done), quantity(rate), span(elapsed.as_secs_f64()))
     }
 }
 
@@ -230,9 +268,13 @@ pub fn report(report: &Report) -> String {
     rows.extend(report.called_off.iter().map(|(reason, n)| vec![format!("  called off: {reason}"), number(*n), percent(*n, report.audience)]));
     parts.push(table(&["customers", "", ""], &[1, 2], rows));
     let mut rows = vec![vec!["attempts".to_owned(), number(report.attempts.total), String::new()]];
-    rows.extend(pairs(&report.attempts.by_channel, report.attempts.total));
-    rows.extend(pairs(&report.attempts.by_route, report.attempts.total));
-    rows.extend(pairs(&report.attempts.by_disposition, report.attempts.total));
+    let of = &report.attempts;
+    for (title, counts) in [("by channel", &of.by_channel), ("by route", &of.by_route), ("by what came of it", &of.by_disposition)] {
+        if !counts.is_empty() {
+            rows.push(vec![format!("  {title}"), String::new(), String::new()]);
+            rows.extend(counts.iter().map(|(name, n)| vec![format!("    {name}"), number(*n), percent(*n, of.total)]));
+        }
+    }
     parts.push(table(&[], &[1, 2], rows));
     if report.reached_by_attempts.len() > 1 {
         let shown = 10;
@@ -262,7 +304,7 @@ pub fn report(report: &Report) -> String {
         parts.push(table(&["lift", "arm", "metric", "estimate", "s.e.", "95 % interval"], &[3, 4], rows.collect()));
     }
     let talk = if report.connected_seconds > 0 { format!(", {} connected seconds", number(report.connected_seconds)) } else { String::new() };
-    parts.push(format!("cost {} {}{talk}, {}", report.cost.amount, report.cost.currency, span(report.elapsed_s)));
+    parts.push(format!("cost {} {}{talk}, took {}", report.cost.amount, report.cost.currency, span(report.elapsed_s)));
     parts.join("\n\n")
 }
 
@@ -296,18 +338,30 @@ pub fn plan(plan: &Plan) -> String {
         .budget
         .as_ref()
         .map_or_else(String::new, |b| format!(" of {b} {} ({})", f.currency, if f.budget_suffices { "enough" } else { "not enough" }));
+    let local = |at: &str| local(at, &plan.timezone);
     parts.push(format!(
-        "first touch {}, done {}, end {}\ncost {} {}{budget}",
-        f.first_touch_at.as_deref().unwrap_or("never"),
-        f.finishes_at.as_deref().unwrap_or("not within 180 days of the end"),
-        f.ends_at,
+        "first touch {}, done {}, end {} ({})\ncost {} {}{budget}",
+        f.first_touch_at.as_deref().map_or_else(|| "never".to_owned(), local),
+        f.finishes_at.as_deref().map_or_else(|| "not within 180 days of the end".to_owned(), local),
+        local(&f.ends_at),
+        plan.timezone,
         f.cost,
         f.currency
     ));
+    let assumed = plan.assumptions.channels.iter().filter(|(channel, _)| f.steps.iter().any(|s| s.channel == **channel));
+    parts.push(assumed.map(|(channel, a)| format!("assumed for {channel}: {}", a.source)).collect::<Vec<_>>().join("\n"));
     if !f.warnings.is_empty() {
         parts.push(f.warnings.iter().map(|w| format!("warning ({}): {}", w.code, w.text)).collect::<Vec<_>>().join("\n"));
     }
     parts.join("\n\n")
+}
+
+/// An instant as the clock of a zone shows it, to the minute; as it is when either cannot be read.
+fn local(at: &str, zone: &str) -> String {
+    match (chrono::DateTime::parse_from_rfc3339(at), zone.parse::<chrono_tz::Tz>()) {
+        (Ok(at), Ok(zone)) => at.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string(),
+        _ => at.to_owned(),
+    }
 }
 
 /// An explanation, campaign by campaign.

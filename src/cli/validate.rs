@@ -1,6 +1,6 @@
 //! `touchline validate FILE...`
 use super::{Answer, Context};
-use crate::app::check_campaign;
+use crate::app::{Failure, check_campaign};
 use std::path::PathBuf;
 
 /// Arguments.
@@ -14,6 +14,7 @@ pub struct Args {
 /// Checks every file, and says yes only when all are sound.
 pub fn run(args: &Args, context: &Context) -> Answer {
     let mut sound = true;
+    let mut wrong = None;
     let mut answers = Vec::new();
     for file in &args.files {
         let name = file.display().to_string();
@@ -23,6 +24,8 @@ pub fn run(args: &Args, context: &Context) -> Answer {
             }
             Err(failure) => {
                 sound = false;
+                // A file that is not there is a slip of the pen, and no verdict on a campaign.
+                wrong = wrong.or((failure.code != 1).then_some(failure.code));
                 if !context.json {
                     eprintln!("{}", failure.text.trim_end());
                 }
@@ -31,7 +34,7 @@ pub fn run(args: &Args, context: &Context) -> Answer {
             }
         }
     }
-    context.answer(&answers, |answers| {
+    let text = |answers: &Vec<serde_json::Value>| {
         let line = |a: &serde_json::Value| {
             let text = |key: &str| a.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
             match a.get("faults").and_then(|f| f.as_array()).map_or(0, Vec::len) {
@@ -41,6 +44,10 @@ pub fn run(args: &Args, context: &Context) -> Answer {
             }
         };
         answers.iter().map(line).collect::<Vec<_>>().join("\n")
-    })?;
+    };
+    if let Some(code) = wrong {
+        return Err(Failure { code, text: text(&answers), detail: serde_json::json!(answers) });
+    }
+    context.answer(&answers, text)?;
     Ok(sound)
 }

@@ -14,6 +14,11 @@ pub async fn pause(store: &dyn Store, name: &str, by: &str, why: &str, at: Times
     want(store, name, Wanted::Pause, by, why, at).await
 }
 
+/// Whether somebody wants the run held.
+pub fn is_held(row: &CampaignRow) -> bool {
+    row.wanted == Wanted::Pause
+}
+
 /// Lets a paused run go on.
 pub async fn resume(store: &dyn Store, name: &str, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
     let row = open_run(store, name).await?;

@@ -59,7 +59,7 @@ pub async fn doctor(store: &dyn Store, config_faults: &[String], data_folder: Op
     checks.extend(data_folder.map(disk));
     match store.campaigns().await {
         Ok(campaigns) => {
-            checks.push(Check::ok("store", format!("{} store in reach, {} campaign runs", store.kind(), campaigns.len())));
+            checks.push(Check::ok("store", format!("{} store in reach, runs of campaigns on record: {}", store.kind(), campaigns.len())));
             checks.push(lease(store, at).await?);
             for run in &campaigns {
                 checks.extend(sums(store, run).await?);

@@ -1,4 +1,5 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
+pub mod assume;
 pub mod control;
 pub mod doctor;
 pub mod explain;

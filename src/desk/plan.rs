@@ -1,4 +1,5 @@
 //! `touchline plan`: one streamed pass over the audience, then the pure forecast, then what only the store can tell.
+pub use super::assume::{assumptions, capacities};
 use super::submit::{self, channels, frozen_list};
 use super::{DeskResult, PAGE};
 use crate::domain::campaign::Campaign;
@@ -29,6 +30,8 @@ const WAVES: usize = 2_000;
 pub struct Plan {
     /// Name.
     pub campaign: String,
+    /// The zone of the schedule, in which people read the times.
+    pub timezone: String,
     /// The list named in the file.
     pub list: String,
     /// Its members.
@@ -80,6 +83,7 @@ pub async fn plan(store: &dyn Store, campaign: &Campaign, routes: &[RouteCapacit
     warn(&mut result, campaign, &law, &survey, &collisions, routes, waves.is_empty());
     Ok(Plan {
         campaign: campaign.name.clone(),
+        timezone: campaign.schedule.timezone.name().to_owned(),
         list: list.name,
         members: list.count,
         filter: campaign.audience.filter.as_ref().map(|_| survey.filter.clone()),
@@ -421,32 +425,4 @@ fn warn(
         let caps = if law.caps().is_empty() { "no cap holds the two apart" } else { "contacts of one use up caps of the other" };
         say("cap_collision", format!("{} customers are in campaign {:?} too, which is {}: {caps}", other.customers, other.campaign, other.status));
     }
-}
-
-/// What configured routes can carry and cost, for a forecast: calls at the assumed talk time of those that are answered (a call
-/// that nobody answers is free where the price is by time), texts by part.
-pub fn capacities(routes: &[crate::channels::route::RouteSpec], assumptions: &Assumptions) -> Vec<RouteCapacity> {
-    routes
-        .iter()
-        .map(|route| {
-            let cost_micros = if route.channel == Channel::Call {
-                let assumed = assumptions.channels.get(&Channel::Call);
-                let talk = assumed.map_or(0, |a| whole_seconds(a.mean_talk_s));
-                let shares = assumptions.dispositions(Channel::Call, crate::domain::campaign::ReachRule::ConnectedSeconds(0));
-                let answered: f64 = shares.iter().filter(|(d, _)| d.is_reached()).map(|(_, share)| share).sum();
-                // In parts per million, so that money stays in integers.
-                let ppm = i64::from(whole_seconds(answered * 1e6));
-                let (unanswered, talked) = (route.price_micros(1, 0), route.price_micros(1, talk));
-                unanswered + (talked - unanswered).saturating_mul(ppm) / 1_000_000
-            } else {
-                route.price_micros(1, 0)
-            };
-            RouteCapacity { name: route.name.clone(), channel: route.channel, rate: Some(route.limit), cost_micros }
-        })
-        .collect()
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a call and shares in ppm are small and not negative")]
-fn whole_seconds(s: f64) -> u32 {
-    s.clamp(0.0, 1e9).round() as u32
 }

@@ -60,7 +60,7 @@ pub fn law(campaign: &Campaign) -> DeskResult<Law> {
 
 /// Hands in a campaign. Its list must be frozen; a `where` is evaluated here, once, and the result frozen as a list of its
 /// own (`<list>@<campaign>#<version>`). The same file handed in again while its run is unfinished gives that run (so that
-/// `run` after a crash goes on); another file of that name is refused until the run has ended. A rehearsal replaces the
+/// `run` after a crash goes on), and is refused once that run has finished; another file of that name is refused until the run has ended. A rehearsal replaces the
 /// rehearsal before it.
 pub async fn submit(store: &dyn Store, campaign: &Campaign, rehearsal: bool, by: &str, at: Timestamp) -> DeskResult<Submitted> {
     let law = law(campaign)?;
@@ -78,6 +78,12 @@ pub async fn submit(store: &dyn Store, campaign: &Campaign, rehearsal: bool, by:
             store.purge_rehearsal(row.id).await?;
         } else if !ended && row.hash == hash {
             return Ok(Submitted { campaign: row, continued: true, filter: None });
+        } else if row.status == Status::Finished && row.hash == hash {
+            return Err(DeskError::Refused(format!(
+                "campaign {:?} version {} of this very file is finished; to run it again would contact the same customers again for one intent. \
+                 If that is meant, say so in the file: another schedule, audience or name",
+                row.name, row.version
+            )));
         } else if !ended {
             return Err(DeskError::Refused(format!(
                 "campaign {:?} version {} is {} with another file; two versions would contact the same customers for one intent. \

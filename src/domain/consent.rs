@@ -84,6 +84,7 @@ pub struct ConsentRecord {
     /// Granted or withdrawn.
     pub state: ConsentState,
     /// When it was given.
+    #[serde(with = "crate::domain::time::iso")]
     pub at: Timestamp,
     /// Where it comes from (form, call recording, branch, keyword ...).
     pub source: String,
@@ -97,8 +98,10 @@ pub struct SuppressionRecord {
     /// `complaint`, `deceased`, `legal_hold`, `do_not_contact`, ...; `complaint` also marks the customer as having complained.
     pub why: String,
     /// Since when.
+    #[serde(with = "crate::domain::time::iso")]
     pub at: Timestamp,
     /// Until when; `None`: for ever.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub until: Option<Timestamp>,
     /// Where it comes from.
     pub source: String,

@@ -159,16 +159,14 @@ impl<'a> Decider<'a> {
         if let (Some(validity), Some(due)) = (validity, candidate.head.as_ref().and_then(|h| h.due_at))
             && self.at.since(due) > validity
         {
-            return Some(self.close(base, State::Expired, Reason::Validity, RuleNo(0)));
+            return Some(self.pass_over(base, State::Expired, Reason::Validity, RuleNo(0)));
         }
         if campaign.stop_on.conversion && facts.converted {
             return Some(self.close(base, State::Cancelled, Reason::Converted, RuleNo(0)));
         }
         match self.permitted(step, &candidate.member, facts) {
-            Verdict::Never(reason, rule) => return Some(self.close(base, State::Suppressed, reason, rule)),
-            Verdict::Later(due, reason, rule) => {
-                return Some(Touch { state: State::Scheduled, reason, rule, due_at: Some(due), ..base });
-            }
+            Verdict::Never(reason, rule) => Some(self.pass_over(base, State::Suppressed, reason, rule)),
+            Verdict::Later(due, reason, rule) => Some(Touch { state: State::Scheduled, reason, rule, due_at: Some(due), ..base }),
             Verdict::Now(rule) => self.start(step, base, candidate, rule),
         }
     }
@@ -192,6 +190,17 @@ impl<'a> Decider<'a> {
 
     fn close(&self, base: Touch, state: State, reason: Reason, rule: RuleNo) -> Touch {
         Touch { state, reason, rule, ended_at: Some(self.at), ..base }
+    }
+
+    /// What closes this step leaves the steps beside it, unless it is about the customer in every channel.
+    fn pass_over(&self, base: Touch, state: State, reason: Reason, rule: RuleNo) -> Touch {
+        let closed = self.close(base, state, reason, rule);
+        let campaign = self.grounds.campaign;
+        let is_final = reason == Reason::Complained || (reason == Reason::OptedOut && campaign.stop_on.opt_out);
+        match journey::pass_over(campaign, &closed, self.at) {
+            Some(next) if !is_final && next.due_at.is_some_and(|due| due < self.grounds.ends_at) => next,
+            _ => closed,
+        }
     }
 
     /// Suppression, consent, address, window, caps: in this order, so that the reason kept is the most lasting one.
@@ -231,7 +240,7 @@ impl<'a> Decider<'a> {
     fn start(&mut self, step: &Step, base: Touch, candidate: &Candidate, rule: RuleNo) -> Option<Touch> {
         let (variant, written) = match self.write(step, &candidate.member) {
             Ok(written) => written,
-            Err(()) => return Some(self.close(base, State::Suppressed, Reason::NoContent, rule)),
+            Err(()) => return Some(self.pass_over(base, State::Suppressed, Reason::NoContent, rule)),
         };
         let parts = written.as_ref().map_or(1, |w| w.parts);
         let cost = (self.grounds.reserve)(parts);

@@ -88,6 +88,20 @@ pub fn opening(campaign: &Campaign, at: Timestamp) -> Option<(StepNo, Timestamp,
     take_next(&mut planned).map(|next| (next.step, next.due, write_agenda(&planned)))
 }
 
+/// A step that was closed before it started does not swallow the steps that stand beside it: the next of the agenda, in the same
+/// row; `None` when none waits.
+pub fn pass_over(campaign: &Campaign, touch: &Touch, at: Timestamp) -> Option<Touch> {
+    let mut planned = read_agenda(touch.agenda.as_deref());
+    let next = take_next(&mut planned)?;
+    let channel = campaign.step(next.step)?.channel;
+    Some(Touch {
+        key: touch.key,
+        rule: touch.rule,
+        flags: touch.flags,
+        ..successor(touch, next.step, channel, next.due.max(at), Reason::NextStep, write_agenda(&planned))
+    })
+}
+
 fn take_next(planned: &mut Vec<Planned>) -> Option<Planned> {
     let soonest = planned.iter().enumerate().min_by_key(|(i, p)| (p.due, *i)).map(|(i, _)| i)?;
     Some(planned.remove(soonest))
@@ -143,8 +157,11 @@ pub fn settle(
     if after.state == State::Reached {
         after.flags |= EVER_REACHED;
     }
-    // A correction of a touch that was closed before changes that touch alone: its journey went on already.
-    let next = if before.state.is_closed() { None } else { next_row(campaign, ends_at, &after, outcome.at, attributes, faults) };
+    // A missed touch that was reached after all goes on as a reached one; the store takes that row only in place of the one that
+    // the miss had led to. Any other correction changes the touch alone: its journey went on already.
+    let corrects = before.state == State::Missed && after.state == State::Reached;
+    let goes_on = corrects || !before.state.is_closed();
+    let next = if goes_on { next_row(campaign, ends_at, &after, outcome.at, attributes, faults) } else { None };
     Settled { touch: after, before, next, receipt_by: None }
 }
 

@@ -79,6 +79,11 @@ impl Money {
     pub fn decimal(self) -> Decimal {
         Decimal::new(self.minor, self.currency.digits())
     }
+    /// From millionths of the unit, rounded to the nearest minor unit.
+    pub fn round(micros: i64, currency: Currency) -> Self {
+        let per_minor = 1_000_000 / 10_i64.pow(currency.digits());
+        Self { minor: micros.saturating_add(per_minor / 2).div_euclid(per_minor), currency }
+    }
     /// In millionths of the unit (saturating).
     pub fn micros(self) -> i64 {
         self.minor.saturating_mul(1_000_000 / 10_i64.pow(self.currency.digits()))

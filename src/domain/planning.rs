@@ -1,113 +1,22 @@
 //! The forecast of a campaign before its launch: whom it will reach, whom it will lose and why, how many attempts it makes,
 //! when it is done and what it costs. Pure: counts of the audience, the law and assumed rates go in; expected numbers come out.
+mod assumptions;
+mod bounds;
 mod flow;
 mod pace;
 
-use super::campaign::{Campaign, Rate, ReachRule};
+pub use assumptions::{Assumptions, ChannelAssumption};
+
+use super::campaign::{Campaign, Rate};
 use super::channel::Channel;
 use super::law::{LawBook, Whereabouts};
-use super::money::micros_to_decimal;
+use super::money::Money;
 use super::outcome::{Disposition, Reason};
 use super::time::Timestamp;
-use flow::{Bounds, Flow, Group};
+use bounds::{Bounds, Flow};
+use flow::Group;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-
-/// What is assumed to come of an attempt, per channel.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Assumptions {
-    /// By channel.
-    pub channels: BTreeMap<Channel, ChannelAssumption>,
-    /// How wrong the rates may be as a share of themselves (one standard deviation); it widens the interval of the reach.
-    pub relative_error: f64,
-}
-
-/// What is assumed of one channel.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ChannelAssumption {
-    /// Share of attempts that end in each disposition. They are taken relative to their sum.
-    pub rates: BTreeMap<Disposition, f64>,
-    /// Mean seconds of conversation of an answered call: the share of calls of at least `s` seconds is `exp(-s / mean)`.
-    pub mean_talk_s: f64,
-    /// Where the rates come from.
-    pub source: String,
-}
-
-impl Default for Assumptions {
-    /// Published figures. Call: 6,264 consumer calls of 134 agents, autumn 2011 (Baylor, Keller Center): 28.37 % answered, 55.08 % not
-    /// answered, 16.56 % not working; of which 4.5 points are taken as busy (IBM/UNICOM dialler logs: 3-6 %). The mean talk time
-    /// of 120 s is our own planning figure. SMS: 95 % delivered (textcanon, prelude: 95-98 % for well-run traffic). Push: 45 %
-    /// delivered (MoEngage, Asian Android: 40-70 % not delivered), 7.8 % opened of all (Accengage, 50 billion pushes, 2018).
-    /// E-mail: 21.56 % opened, 2.72 % clicked, 0.98 % bounced (Mailchimp, Business and Finance, October 2019). Worklist:
-    /// 49.47 % of customers given to remote RMs were reached (personal loans of a Chinese bank, 2022, as given in the brief).
-    fn default() -> Self {
-        let channel = |rates: &[(Disposition, f64)], source: &str| ChannelAssumption {
-            rates: rates.iter().copied().collect(),
-            mean_talk_s: 120.0,
-            source: source.to_owned(),
-        };
-        use Reason as R;
-        let channels = BTreeMap::from([
-            (
-                Channel::Call,
-                channel(
-                    &[(R::Answered, 0.2837), (R::NoAnswer, 0.5058), (R::Busy, 0.045), (R::InvalidAddress, 0.1655)],
-                    "Baylor, Keller Center 2011 (6,264 calls); busy: IBM/UNICOM dialler logs",
-                ),
-            ),
-            (
-                Channel::Sms,
-                channel(&[(R::Delivered, 0.95), (R::Undelivered, 0.04), (R::InvalidAddress, 0.01)], "textcanon, prelude: 95-98 % delivered"),
-            ),
-            (
-                Channel::Push,
-                channel(
-                    &[(R::Delivered, 0.372), (R::Opened, 0.078), (R::Undelivered, 0.55)],
-                    "MoEngage: 40-70 % not delivered; Accengage 2018: 7.8 % opened",
-                ),
-            ),
-            (
-                Channel::Email,
-                channel(
-                    &[(R::Delivered, 0.7474), (R::Opened, 0.2156), (R::Clicked, 0.0272), (R::InvalidAddress, 0.0043), (R::Undelivered, 0.0055)],
-                    "Mailchimp, Business and Finance, October 2019",
-                ),
-            ),
-            (
-                Channel::Worklist,
-                channel(&[(R::Completed, 0.4947), (R::NotReached, 0.5053)], "remote RM reach of 49.47 %, 2022, as given in the brief"),
-            ),
-        ]);
-        Self { channels, relative_error: 0.15 }
-    }
-}
-
-impl Assumptions {
-    /// The dispositions of a channel under a reach rule, with shares that add up to 1: answered calls that are too short become
-    /// `Short`; messages delivered but not opened become `NotOpened` where the rule asks for opening.
-    pub fn dispositions(&self, channel: Channel, rule: ReachRule) -> Vec<(Disposition, f64)> {
-        let Some(assumed) = self.channels.get(&channel) else { return vec![(Reason::NotReached, 1.0)] };
-        let total: f64 = assumed.rates.values().filter(|r| **r > 0.0).sum();
-        let mut shares: BTreeMap<Disposition, f64> = BTreeMap::new();
-        for (disposition, rate) in assumed.rates.iter().filter(|(_, r)| **r > 0.0) {
-            let share = rate / total;
-            match rule {
-                ReachRule::ConnectedSeconds(s) if channel == Channel::Call && disposition.is_reached() && s > 0 => {
-                    let long = if assumed.mean_talk_s > 0.0 { (-f64::from(s) / assumed.mean_talk_s).exp() } else { 0.0 };
-                    *shares.entry(*disposition).or_insert(0.0) += share * long;
-                    *shares.entry(Reason::Short).or_insert(0.0) += share * (1.0 - long);
-                }
-                ReachRule::Opened if *disposition == Reason::Delivered => *shares.entry(Reason::NotOpened).or_insert(0.0) += share,
-                _ => *shares.entry(*disposition).or_insert(0.0) += share,
-            }
-        }
-        shares.into_iter().collect()
-    }
-    /// How an attempt of a channel can end, and whether that is reach: what a follow-up's `when` must be asked about.
-    pub fn endings(&self, channel: Channel, rule: ReachRule) -> Vec<(Disposition, bool)> {
-        self.dispositions(channel, rule).into_iter().map(|(d, _)| (d, flow::counts_as_reached(rule, d))).collect()
-    }
-}
 
 /// What a route can carry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -297,7 +206,7 @@ pub fn forecast(question: &Question<'_>) -> Forecast {
     let missed = counts.remove("missed").unwrap_or(0);
     counts.retain(|_, n| *n != 0);
     let steps = step_forecasts(question, &flow);
-    let cost_micros = steps.iter().map(|(_, micros)| *micros).fold(0_i64, i64::saturating_add);
+    let cost_minor = steps.iter().map(|(_, cost)| cost.minor).fold(0_i64, i64::saturating_add);
     let steps: Vec<StepForecast> = steps.into_iter().map(|(s, _)| s).collect();
     let mut result = Forecast {
         audience,
@@ -308,7 +217,7 @@ pub fn forecast(question: &Question<'_>) -> Forecast {
         attempts: steps.iter().map(|s| s.attempts).sum(),
         parts: steps.iter().map(|s| s.parts).sum(),
         steps,
-        cost: micros_to_decimal(cost_micros).to_string(),
+        cost: Money { minor: cost_minor, currency: campaign.currency }.decimal().to_string(),
         currency: campaign.currency.code().to_owned(),
         budget: campaign.limits.budget.map(|b| b.decimal().to_string()),
         budget_suffices: !flow.budget_spent,
@@ -411,11 +320,12 @@ fn apportion(shares: &[(String, f64)], total: i64) -> BTreeMap<String, i64> {
     result
 }
 
-fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, i64)> {
+fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, Money)> {
     let with_flow = question.campaign.steps.iter().zip(&flow.steps).zip(question.steps);
     with_flow
         .map(|((step, flow), estimate)| {
-            let micros = whole(flow.parts).saturating_mul(estimate.cost_micros);
+            // An expectation has no use for fractions of the smallest coin.
+            let cost = Money::round(whole(flow.parts).saturating_mul(estimate.cost_micros), question.campaign.currency);
             let forecast = StepForecast {
                 step: step.name.clone(),
                 channel: step.channel,
@@ -423,9 +333,9 @@ fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, i6
                 attempts: whole(flow.attempts),
                 reached: whole(flow.reached),
                 parts: whole(flow.parts),
-                cost: micros_to_decimal(micros).to_string(),
+                cost: cost.decimal().to_string(),
             };
-            (forecast, micros)
+            (forecast, cost)
         })
         .collect()
 }

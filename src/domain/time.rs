@@ -51,3 +51,41 @@ impl std::fmt::Display for Timestamp {
         f.write_str(&self.utc().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true))
     }
 }
+
+/// Instants in JSON that people and scripts read: RFC 3339, as everywhere else in what we print. (Between our own processes
+/// instants stay numbers.)
+pub mod iso {
+    use super::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes `2026-11-24T01:00:00Z`.
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(at)
+    }
+    /// Reads any RFC 3339 instant.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        chrono::DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc().into()).map_err(D::Error::custom)
+    }
+}
+
+/// As [`iso`], for an instant that may be missing.
+pub mod iso_option {
+    use super::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    struct Iso(#[serde(with = "super::iso")] Timestamp);
+
+    /// Writes the instant, or null.
+    pub fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => super::iso::serialize(at, to),
+            None => to.serialize_none(),
+        }
+    }
+    /// Reads an instant or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Ok(Option::<Iso>::deserialize(from)?.map(|iso| iso.0))
+    }
+}

@@ -95,10 +95,13 @@ pub struct Touch {
     /// The rule of the campaign's law that allowed, deferred or forbade it.
     pub rule: RuleNo,
     /// When it may start; set while `Scheduled`, kept afterwards.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub due_at: Option<Timestamp>,
     /// When `Started` was committed.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub started_at: Option<Timestamp>,
     /// When its last state came about.
+    #[serde(with = "crate::domain::time::iso_option", default)]
     pub ended_at: Option<Timestamp>,
     /// Seconds of conversation.
     pub connected_s: u32,
@@ -115,6 +118,14 @@ pub struct Touch {
 }
 
 impl Touch {
+    /// Nothing is scheduled in a run that has ended: a row that would be is called off instead, for the run's reason.
+    pub fn cancel_if_ended(&mut self, ended: Option<super::outcome::Reason>, at: Option<Timestamp>) {
+        if let Some(reason) = ended
+            && self.state == State::Scheduled
+        {
+            (self.state, self.reason, self.ended_at) = (State::Cancelled, reason, at.or(self.due_at));
+        }
+    }
     /// The one state in which this head counts its customer: reached once is reached, whatever a later step came to.
     pub fn customer_state(&self) -> State {
         customer_state(self.state, self.flags)

@@ -77,6 +77,7 @@ impl FinanceError {
             }
             std::io::ErrorKind::PermissionDenied => ". Choose a folder that this user may use",
             std::io::ErrorKind::NotFound => ". Check the path",
+            std::io::ErrorKind::NotADirectory => ". Name the folder of an export: the one that holds manifest.json",
             _ => "",
         };
         Self::Io { doing, file: file.display().to_string(), error, hint }

@@ -62,6 +62,8 @@ pub trait CustomerBook: Send + Sync {
     async fn customer(&self, reference: &str) -> StoreResult<Option<CustomerRow>>;
     /// Numbers of references, in the order asked; `None` where there is no such customer.
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>>;
+    /// Members of any list by number, with what `needs` names, in customer order and each once; unknown ones are left out.
+    async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>>;
     /// How many customers there are.
     async fn customer_count(&self) -> StoreResult<i64>;
     /// How far an intake of this name and content hash got; `None`: never begun.
@@ -131,8 +133,8 @@ pub trait CampaignBook: Send + Sync {
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()>;
     /// The campaign's history, oldest first.
     async fn history(&self, id: CampaignId) -> StoreResult<Vec<StatusChange>>;
-    /// Records a wave: when it was due, fired or skipped, and how many first touches it may still take. A wave of the same due
-    /// time is replaced.
+    /// Records a wave: when it was due, fired or skipped, and how many first touches it may still take (which `begin` counts
+    /// down). A wave of the same due time is replaced.
     async fn record_wave(&self, id: CampaignId, wave: &WaveRow) -> StoreResult<()>;
     /// Waves of a campaign, oldest first.
     async fn waves(&self, id: CampaignId) -> StoreResult<Vec<WaveRow>>;
@@ -162,6 +164,7 @@ pub trait TouchLedger: Send + Sync {
     /// runs see real runs; a rehearsal sees real runs and itself), counting only touches whose sending was not given back;
     /// reads whether a fact of `conversion_facts` exists since `conversion_since`; calls `decide` for each in order; writes
     /// the rows, the cursor (last consumed first-time candidate), the tallies, and the open batch of those `Started`.
+    /// The wave that the request names may take as many first touches less as first-time candidates were decided on.
     /// `decide` answering `None` ends the batch before that candidate, which stays as it was.
     /// A due candidate whose stored head is no longer that `Scheduled` touch is skipped; so is a first-time one at or before the
     /// cursor, and any first-time one once the campaign has been called off. Skipped ones are consumed without being decided on.
@@ -173,21 +176,29 @@ pub trait TouchLedger: Send + Sync {
     /// Commits what came of touches, the next rows they lead to, tallies and closed batches, in one transaction.
     /// The lattice guards each: a stored state of equal or higher rank stays, and the settlement (with its next row) is skipped.
     /// Precisely: `State::may_settle_as`, and `Started` to `Started` only when the settlement brings a `provider_ref` and none is
-    /// on record. A touch that is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
+    /// on record, and `Started` to `Scheduled` only when none is (what a provider has taken is not ours to send again). A touch that
+    /// is not stored is skipped. A settlement never changes the channel, route, step, attempt, variant
     /// or `started_at` of a touch, and a `provider_ref` that it leaves out stays; but a put-back (`Scheduled`) or `Refused` touch
     /// loses `started_at`, cost, parts and seconds, and a put-back one its `provider_ref`. Flags are only ever added; `Reached`
     /// adds `EVER_REACHED`. `receipt_by` opens the wait of that touch, any other settlement of it ends the wait. A batch that
     /// still has a touch without a result may be refused its closing, as a conflict.
+    /// In a run that was called off or is closed nothing is scheduled any more: a `Scheduled` next row, and a put-back touch, is
+    /// written as `Cancelled`, for the reason for which the run ended (`CampaignEnded` where none is on record).
     /// `next` becomes the head: it takes the `seq` after the stored head and keeps `EVER_REACHED`; it is never `Started`.
     /// A late correction (`Missed` to `Reached`) of a touch that is no longer the head: a later `Scheduled` head is cancelled
     /// (`ReachedAfterAll`), any later head is marked `EVER_REACHED`, so that its customer counts as reached; the correction's own
-    /// `next` is written only when the head was so cancelled. A malformed row is a conflict and nothing of the call is written.
+    /// `next` is written only when the head was so cancelled and follows the touch directly (else the journey has gone on). A malformed row is a conflict and nothing of the call is written.
     async fn record(&self, fence: i64, settlements: &[Settled], closed: &[BatchId]) -> StoreResult<Recorded>;
     /// Scheduled touches due at `at` (not after it), soonest first (then by customer), of these steps, with their members. No
     /// step asked: none found.
     async fn due(&self, campaign: CampaignId, at: Timestamp, steps: &[StepNo], limit: usize, needs: Needs) -> StoreResult<Due>;
     /// When the next scheduled touch of these steps is due.
     async fn next_due(&self, campaign: CampaignId, steps: &[StepNo]) -> StoreResult<Option<Timestamp>>;
+    /// Touches of these keys that are stored, in key order and each once.
+    async fn touches(&self, keys: &[TouchKey]) -> StoreResult<Vec<Touch>>;
+    /// What real runs have sent: parts of touches whose sending stands (`State::stands`) and that started after `since`, oldest
+    /// first; those of one campaign, route and second may come together, at the latest instant of them.
+    async fn sent_since(&self, since: Timestamp) -> StoreResult<Vec<SentParts>>;
     /// One touch.
     async fn touch(&self, key: TouchKey) -> StoreResult<Option<Touch>>;
     /// A customer's head in a campaign.
@@ -199,12 +210,13 @@ pub trait TouchLedger: Send + Sync {
     async fn scan(&self, campaign: CampaignId, after: Option<(CustomerId, u32)>, limit: usize) -> StoreResult<Vec<Touch>>;
     /// `Started` touches without any result, of batches that were opened under a fence below `fence`: what a crash left. Whole
     /// batches, oldest first, until `limit` touches are reached, at least one; an open batch with no such touch left comes with
-    /// none, so that it can be closed. A touch that its provider has taken is no orphan: its receipt is awaited.
-    async fn orphans(&self, fence: i64, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>>;
+    /// none, so that it can be closed. A touch that its provider has taken is no orphan: its receipt is awaited. Batches of
+    /// rehearsals are another time's: either those or those of real runs.
+    async fn orphans(&self, fence: i64, rehearsal: bool, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>>;
     /// Touches by the provider's name for them, in whatever state (a late receipt corrects), in key order.
     async fn awaiting(&self, route: RouteId, provider_refs: &[&str]) -> StoreResult<Vec<Touch>>;
-    /// Touches whose receipt deadline is not after `at`, soonest first.
-    async fn overdue(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Touch>>;
+    /// Touches whose receipt deadline is not after `at`, soonest first: of rehearsals, or of real runs.
+    async fn overdue(&self, at: Timestamp, rehearsal: bool, limit: usize) -> StoreResult<Vec<Touch>>;
     /// The next receipt deadline.
     async fn next_deadline(&self) -> StoreResult<Option<Timestamp>>;
     /// Touches in doubt.

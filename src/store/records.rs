@@ -110,6 +110,7 @@ pub struct ListRow {
     /// Hex; empty while open.
     pub checksum: String,
     /// When it was frozen.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub frozen_at: Option<Timestamp>,
 }
 
@@ -172,6 +173,8 @@ pub struct BeginRequest {
     pub conversion_facts: Vec<(String, Option<String>)>,
     /// From when such facts count.
     pub conversion_since: Timestamp,
+    /// The due time of the wave that first-time candidates are taken from; `None`: of no wave on record.
+    pub wave: Option<Timestamp>,
 }
 
 /// What a begin did.
@@ -194,6 +197,19 @@ pub struct Recorded {
     pub skipped: Vec<TouchKey>,
     /// Changes per campaign.
     pub tallies: Vec<(CampaignId, Tallies)>,
+}
+
+/// Parts that were sent on a route for a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentParts {
+    /// For which run.
+    pub campaign: CampaignId,
+    /// On which route.
+    pub route: RouteId,
+    /// When.
+    pub at: Timestamp,
+    /// How many.
+    pub parts: u64,
 }
 
 /// A raw receipt, as a provider sent it.
@@ -316,10 +332,13 @@ pub struct CampaignRow {
     /// Why it was stopped.
     pub stop_reason: Option<Reason>,
     /// When it was handed in.
+    #[serde(with = "crate::domain::time::iso")]
     pub submitted_at: Timestamp,
     /// When its first touch could start.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
+    #[serde(with = "crate::domain::time::iso_option")]
     pub finished_at: Option<Timestamp>,
 }
 

@@ -1,6 +1,7 @@
 //! A small bank for the finance tests: customers, a campaign of two steps, and scripted outcomes played into a store.
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 use std::collections::BTreeMap;
+use std::path::Path;
 use touchline::domain::campaign::*;
 use touchline::domain::channel::Channel;
 use touchline::domain::consent::Purpose;
@@ -12,7 +13,9 @@ use touchline::domain::outcome::Reason;
 use touchline::domain::template::Template;
 use touchline::domain::time::{DAY, HOUR, MINUTE, Timestamp};
 use touchline::domain::touch::{State, Touch};
+use touchline::finance::{ExportReport, ExportRequest, What, export, verify};
 use touchline::store::memory::MemoryStore;
+use touchline::store::sqlite::{Options, SqliteStore};
 use touchline::store::*;
 
 /// 2026-11-24T01:00:00Z.
@@ -36,8 +39,17 @@ pub enum Act {
     Defer,
 }
 
+/// In which store a bank is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Memory,
+    Sqlite,
+}
+
 pub struct Bank {
-    pub store: MemoryStore,
+    pub store: Box<dyn Store>,
+    /// Of a store that is a file.
+    pub folder: Option<tempfile::TempDir>,
     pub fence: i64,
     pub campaign: Campaign,
     pub run: CampaignId,
@@ -118,8 +130,15 @@ pub fn rule(preset: &str, name: &str) -> Rule {
 }
 
 impl Bank {
-    pub async fn open(customers: usize, campaign: Campaign) -> Self {
-        let store = MemoryStore::new();
+    pub async fn open(on: On, customers: usize, campaign: Campaign) -> Self {
+        let (store, folder): (Box<dyn Store>, _) = match on {
+            On::Memory => (Box::new(MemoryStore::new()), None),
+            On::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
+                let options = Options { create: true, durable: false, ..Options::default() };
+                (Box::new(SqliteStore::open_with(&folder.path().join("bank.db"), options).await.unwrap()), Some(folder))
+            }
+        };
         let inputs: Vec<CustomerInput> = (1..=customers).map(|n| CustomerInput { reference: reference(n), ..CustomerInput::default() }).collect();
         store.put_customers(&inputs, None).await.unwrap();
         let list = store.open_list("everybody", T0).await.unwrap();
@@ -130,8 +149,12 @@ impl Bank {
         let ids = store.customer_ids(&references).await.unwrap().into_iter().flatten().collect();
         let route = store.route_id("sip-north").await.unwrap();
         let fence = store.acquire(false, T0).await.unwrap();
-        let run = hand_in(&store, &campaign, list, false).await;
-        Self { store, fence, campaign, run, ids, route, round: 0 }
+        let run = hand_in(store.as_ref(), &campaign, list, false).await;
+        Self { store, folder, fence, campaign, run, ids, route, round: 0 }
+    }
+
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
     }
 
     pub fn now(&self) -> Timestamp {
@@ -160,6 +183,7 @@ impl Bank {
             history_ms: 0,
             conversion_facts: Vec::new(),
             conversion_since: T0,
+            wave: None,
         };
         let (run, route, name, ppm) = (self.run, self.route, self.campaign.name.clone(), self.campaign.audience.holdout_ppm);
         let decide = |c: &Candidate| {
@@ -270,4 +294,24 @@ pub fn blank(key: TouchKey) -> Touch {
         agenda: None,
         provider_ref: None,
     }
+}
+
+/// Every format.
+pub const FORMATS: [ExportFormat; 3] = [ExportFormat::Csv, ExportFormat::Jsonl, ExportFormat::Parquet];
+
+pub async fn make(bank: &Bank, out: &Path, what: What, format: ExportFormat) -> ExportReport {
+    let request = ExportRequest { run: bank.run, campaign: &bank.campaign, what, format, out: out.to_owned(), as_of: bank.now() };
+    export(bank.store(), request).await.unwrap()
+}
+
+pub async fn assert_intact(bank: &Bank, folder: &Path) {
+    let report = verify(Some(bank.store()), folder).await.unwrap();
+    assert!(report.is_intact() && report.moved_on_count == 0 && report.unchecked.is_empty(), "{report:#?}");
+}
+
+/// A file as records by column name.
+pub fn csv_rows(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    reader.records().map(|r| names.iter().cloned().zip(r.unwrap().iter().map(str::to_owned)).collect()).collect()
 }

@@ -1,5 +1,9 @@
 //! What the simulations share: a bank of made-up customers, campaigns, and a scripted provider that remembers every send.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+pub mod faulty;
+pub mod scene;
+
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -173,7 +177,6 @@ pub async fn setup(store: Arc<dyn Store>, campaigns: &[Campaign], routes: &[Rout
         linger_ms: 50,
         janitor_ms: HOUR,
         sizes: touchline::actors::hosted::Sizes::default(),
-        others_until: Some(at),
     }
 }
 
@@ -265,6 +268,54 @@ impl VirtualCarrier for Scripted {
         };
         out.push((due, CarrierEvent::Outcome(Outcome { touch: dispatch.touch, at: due, result })));
     }
+}
+
+/// What a provider says of a dispatch at an instant.
+pub trait Answer: FnMut(&Dispatch, Timestamp, &mut Vec<(Timestamp, CarrierEvent)>) + Send {}
+impl<F: FnMut(&Dispatch, Timestamp, &mut Vec<(Timestamp, CarrierEvent)>) + Send> Answer for F {}
+
+/// A provider that answers by a closure, and remembers every send.
+struct ToldWhat<F>(F, Arc<Mutex<Memory>>);
+
+impl<F: Answer> VirtualCarrier for ToldWhat<F> {
+    fn answer(&mut self, dispatch: &Dispatch, at: Timestamp, out: &mut Vec<(Timestamp, CarrierEvent)>) {
+        self.1.lock().unwrap().sends.push((at, dispatch.clone()));
+        (self.0)(dispatch, at, out);
+    }
+}
+
+/// The same provider on every route.
+pub fn told(routes: &[Route], memory: &Arc<Mutex<Memory>>, answer: impl Answer + Clone + 'static) -> HashMap<RouteId, Box<dyn VirtualCarrier>> {
+    let carrier = || Box::new(ToldWhat(answer.clone(), Arc::clone(memory))) as Box<dyn VirtualCarrier>;
+    routes.iter().map(|r| (r.id, carrier())).collect()
+}
+
+/// An answer that is the whole story.
+pub fn done(dispatch: &Dispatch, at: Timestamp, disposition: Reason, cost_micros: Option<i64>) -> (Timestamp, CarrierEvent) {
+    said(dispatch, at, SendResult::Done { disposition, connected_s: 60, cost_micros })
+}
+
+/// An answer.
+pub fn said(dispatch: &Dispatch, at: Timestamp, result: SendResult) -> (Timestamp, CarrierEvent) {
+    (at, CarrierEvent::Outcome(Outcome { touch: dispatch.touch, at, result }))
+}
+
+/// A receipt, by the provider's own name alone or with ours.
+pub fn receipt(dispatch: &Dispatch, at: Timestamp, disposition: Reason, with_our_name: bool) -> (Timestamp, CarrierEvent) {
+    let touch = with_our_name.then_some(dispatch.touch);
+    let provider_ref = format!("p-{}", dispatch.touch).into();
+    (at, CarrierEvent::Receipt(Receipt { route: dispatch.route, provider_ref, touch, at, disposition, connected_s: 0 }))
+}
+
+/// Taken by the provider under the name that [`receipt`] uses.
+pub fn taken(dispatch: &Dispatch, at: Timestamp) -> (Timestamp, CarrierEvent) {
+    said(dispatch, at, SendResult::Accepted { provider_ref: format!("p-{}", dispatch.touch).into(), deadline: at.plus(2 * HOUR) })
+}
+
+/// Delays of up to `most` milliseconds, drawn from a seed.
+pub fn delays(seed: u64, most: i64) -> touchline::actors::world::Delay {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    Box::new(move || rng.random_range(0..=most))
 }
 
 impl Memory {

@@ -37,14 +37,10 @@ impl Draws {
     #[inline]
     pub fn new(seed: u64, touch: TouchKey, attempt: u16) -> Self {
         let mut bytes = [0; 22];
-        let parts = touch
-            .customer
-            .0
-            .to_le_bytes()
-            .into_iter()
-            .chain(touch.campaign.0.to_le_bytes())
-            .chain(touch.seq.to_le_bytes())
-            .chain(attempt.to_le_bytes());
+        // A rehearsal is numbered anew each time, and the same seed must give the same rehearsal.
+        let campaign = if touch.campaign.is_rehearsal() { 0 } else { touch.campaign.0 };
+        let parts =
+            touch.customer.0.to_le_bytes().into_iter().chain(campaign.to_le_bytes()).chain(touch.seq.to_le_bytes()).chain(attempt.to_le_bytes());
         bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         Self(xxh3_64_with_seed(&bytes, seed))
     }

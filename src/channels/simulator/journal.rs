@@ -76,8 +76,8 @@ pub fn most_in_window(lines: &[JournalLine], per_ms: i64) -> usize {
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
-    /// Touches that went out, with how often.
-    sent: HashMap<TouchKey, u32>,
+    /// Touches that went out, as they did so first.
+    sent: HashMap<TouchKey, JournalLine>,
     text: Vec<u8>,
 }
 
@@ -85,7 +85,10 @@ impl Journal {
     /// Opens the file, made if need be, and remembers what it tells.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
-        let sent = sends_by_touch(&read_journal(path)?);
+        let mut sent = HashMap::new();
+        for line in read_journal(path)?.into_iter().filter(|l| l.sent) {
+            sent.entry(line.touch).or_insert(line);
+        }
         // A torn last line gets its end, so that the next begins on a line of its own; it then reads as a fault, so it is cut instead.
         let whole = whole_lines(path)?;
         if file.metadata()?.len() > whole {
@@ -100,10 +103,15 @@ impl Journal {
         self.sent.contains_key(&touch)
     }
 
+    /// How a touch went out first; `None`: it never did.
+    pub fn sent(&self, touch: TouchKey) -> Option<&JournalLine> {
+        self.sent.get(&touch)
+    }
+
     /// Notes a dispatch; `write` makes it lasting.
     pub fn note(&mut self, line: &JournalLine) -> io::Result<()> {
         if line.sent {
-            *self.sent.entry(line.touch).or_insert(0) += 1;
+            self.sent.entry(line.touch).or_insert(*line);
         }
         serde_json::to_writer(&mut self.text, line)?;
         self.text.push(b'\n');

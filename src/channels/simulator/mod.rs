@@ -4,6 +4,7 @@
 //! lets the same answers happen in real time; [`server`] is the same carrier as a process of its own that remembers what it was sent.
 mod answer;
 mod draws;
+pub mod expected;
 pub mod faults;
 pub mod journal;
 pub mod latency;

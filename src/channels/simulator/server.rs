@@ -6,7 +6,8 @@ use crate::channels::route::RouteSpec;
 use crate::channels::wire::{self, BEAT_MS, BatchLine};
 use crate::channels::{CarrierEvent, Dispatch, Receipt, Reports};
 use crate::clock::{SystemClock, sleep_ms};
-use crate::domain::ids::RouteId;
+use crate::domain::contact::Address;
+use crate::domain::ids::{RouteId, StepNo, TouchKey};
 use crate::domain::outcome::SendResult;
 use crate::domain::time::Timestamp;
 use std::io;
@@ -102,11 +103,33 @@ impl Server {
 
     async fn read(&self, read: OwnedReadHalf, reports: &Reports) -> io::Result<()> {
         let (mut reader, mut text) = (BufReader::new(read), Vec::new());
-        while let Some(BatchLine { batch }) = wire::read(&mut reader, &mut text).await? {
-            let events = self.take(&batch)?;
+        while let Some(BatchLine { batch, query }) = wire::read(&mut reader, &mut text).await? {
+            let mut events = self.take(&batch)?;
+            events.extend(self.recall(&query));
             self.timer.put(events, reports);
         }
         Ok(())
+    }
+
+    /// What came of touches that went out, from the journal alone: the answers follow from the touch, so they are the ones given then.
+    fn recall(&self, query: &[TouchKey]) -> Vec<(Timestamp, CarrierEvent)> {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = Vec::new();
+        for line in query.iter().filter_map(|touch| journal.sent(*touch)) {
+            let dispatch = Dispatch {
+                touch: line.touch,
+                route: RouteId(0),
+                channel: line.channel,
+                step: StepNo(0),
+                attempt: line.attempt,
+                address: Address::new(""),
+                message: None,
+                parts: line.parts,
+                attributes: None,
+            };
+            self.simulator.answer_into(&dispatch, line.at, &mut events);
+        }
+        events.into_iter().filter_map(|(due, event)| Some((due, as_receipt(event)?))).collect()
     }
 
     /// Journals a batch, then answers it.

@@ -3,6 +3,7 @@
 //!
 //! Amounts are expected values (a customer who will be reached with 0.3 is 0.3 of a reached one), hence floats; money is
 //! counted in integers, from rounded numbers of parts.
+use super::bounds::{BEYOND, Bounds, DONE, DUST, Flow, SLOT, StepFlow};
 use super::pace::{Pace, spread, subsets};
 use super::{Question, StepEstimate};
 use crate::domain::campaign::{ReachRule, Step};
@@ -10,60 +11,8 @@ use crate::domain::channel::Channel;
 use crate::domain::ids::StepNo;
 use crate::domain::law::{Whereabouts, WindowVerdict};
 use crate::domain::outcome::{Disposition, Reason};
-use crate::domain::time::{HOUR, MINUTE, Timestamp};
+use crate::domain::time::{MINUTE, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-
-/// The grain of the simulation.
-pub const SLOT: i64 = 15 * MINUTE;
-/// Less than this many customers outstanding: the work is done.
-const DONE: f64 = 0.5;
-/// Expected amounts below this are dropped with their end counted where they stand.
-const DUST: f64 = 1e-7;
-/// How far past its end a campaign is followed to say when it would have finished: 180 days.
-const BEYOND: i64 = 180 * 24 * HOUR;
-
-/// How a simulation is bounded.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// All rates times this; infinity: no rate holds.
-    pub scale: f64,
-    /// Whether the end of the schedule ends the work.
-    pub ends: bool,
-}
-
-/// What the flow came to.
-#[derive(Clone, Debug, Default)]
-pub struct Flow {
-    /// Reached customers.
-    pub reached: f64,
-    /// Attempted, not reached.
-    pub missed: f64,
-    /// Never attempted, or cut off, by reason.
-    pub lost: BTreeMap<Reason, f64>,
-    /// Cut off by the schedule's end (in `lost` too).
-    pub left: f64,
-    /// Per step.
-    pub steps: Vec<StepFlow>,
-    /// When fewer than half a customer was outstanding; `None`: not within the bounds.
-    pub finished: Option<Timestamp>,
-    /// The first touch.
-    pub first: Option<Timestamp>,
-    /// The budget ended it.
-    pub budget_spent: bool,
-}
-
-/// One step's part of the flow.
-#[derive(Clone, Debug, Default)]
-pub struct StepFlow {
-    /// Customers that came to it.
-    pub entered: f64,
-    /// Attempts made.
-    pub attempts: f64,
-    /// Attempts that reached.
-    pub reached: f64,
-    /// Parts sent.
-    pub parts: f64,
-}
 
 /// Customers that behave alike.
 #[derive(Clone, Debug)]
@@ -97,6 +46,8 @@ struct Simulation<'a> {
     windows: HashMap<(usize, Channel), (WindowVerdict, Timestamp)>,
     now: Timestamp,
     end: Timestamp,
+    /// When the last attempt so far is known to have come to something.
+    told: Timestamp,
 }
 
 /// Runs the flow.
@@ -110,6 +61,7 @@ pub(super) fn run(question: &Question<'_>, groups: &[Group], bounds: Bounds) -> 
         pending: vec![0.0; groups.len()],
         windows: HashMap::new(),
         now: question.campaign.schedule.starts_at(),
+        told: question.campaign.schedule.starts_at(),
         end: if bounds.ends { question.campaign.schedule.ends_at() } else { question.campaign.schedule.ends_at().plus(BEYOND) },
     };
     simulation.run(bounds);
@@ -159,11 +111,11 @@ impl Simulation<'_> {
             }
             if self.flow.budget_spent {
                 self.abandon(Reason::Budget);
-                self.flow.finished = Some(used_until);
+                self.flow.finished = Some(used_until.max(self.told));
                 return;
             }
             if self.outstanding() < DONE {
-                self.flow.finished = Some(used_until);
+                self.flow.finished = Some(used_until.max(self.told));
                 self.settle_rest();
                 return;
             }
@@ -450,13 +402,18 @@ impl Simulation<'_> {
             }
             let mut here = place.clone();
             here.reached |= is_reached;
+            let delay = self.question.assumptions.channels.get(&step.channel).and_then(|a| a.delay_ms.get(&disposition));
+            let told = self.now.plus(delay.copied().unwrap_or(0));
+            if amount > 0.0 {
+                self.told = self.told.max(told);
+            }
             match step.retry.get(&disposition) {
                 Some(wait) if !is_reached && place.attempt < step.attempts => {
-                    let due = self.now.plus((*wait).max(self.cap_spacing(&step, place.attempt)));
+                    let due = told.plus((*wait).max(self.cap_spacing(&step, place.attempt)));
                     here.attempt += 1;
                     if amount >= DUST { self.plan(here, amount, due) } else { self.close(&here, amount) }
                 }
-                _ => self.end_step(here, amount, disposition, self.now),
+                _ => self.end_step(here, amount, disposition, told),
             }
         }
     }

@@ -171,7 +171,7 @@ pub async fn purge_rehearsals(store: &dyn Store) {
     assert!(store.credits(rehearsal, None, 10).await.unwrap().is_empty());
     store.release(bed.fence).await.unwrap();
     let fence = store.acquire(false, hours(1)).await.unwrap();
-    let left: usize = store.orphans(fence, 100).await.unwrap().iter().map(|(_, touches)| touches.len()).sum();
+    let left: usize = store.orphans(fence, false, 100).await.unwrap().iter().map(|(_, touches)| touches.len()).sum();
     assert_eq!(left, 3, "only the real run's touches are in doubt");
     assert_ne!(campaign(store, "bed", bed.list, true).await.id, rehearsal, "a number is not given twice");
 }

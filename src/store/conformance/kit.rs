@@ -131,6 +131,7 @@ impl Bed<'_> {
             history_ms: 30 * DAY,
             conversion_facts: Vec::new(),
             conversion_since: T0,
+            wave: None,
         }
     }
 

@@ -273,6 +273,37 @@ pub async fn bad_next_writes_nothing(store: &dyn Store) {
     }
 }
 
+/// Once a provider has taken a touch, a late word that it was not sent must not put it back: it would be sent twice.
+pub async fn what_was_accepted_is_never_put_back(store: &dyn Store) {
+    let bed = bed(store, 1).await;
+    let touch = bed.start(1, T0).await.written.remove(0).1;
+    bed.record(&[accepted(&touch, "P-1", hours(9))]).await;
+    let taken = bed.stored(touch.key).await;
+    for known in [&touch, &taken] {
+        assert_eq!(bed.record(&[put_back(known, hours(2), hours(1))]).await.skipped, vec![touch.key]);
+        assert_eq!(bed.stored(touch.key).await, taken);
+    }
+}
+
+/// A provider that says it took nothing, and then reports on it: the receipt is read against the row that waits again. Nothing of it
+/// is an error, since an error ends the engine.
+pub async fn receipt_after_a_put_back_is_skipped(store: &dyn Store) {
+    let bed = bed(store, 2).await;
+    let begun = bed.start(2, T0).await;
+    let (back, gone) = (begun.written[0].1.clone(), begun.written[1].1.clone());
+    bed.record(&[put_back(&back, hours(2), hours(1)), ended(&gone, State::Refused, Reason::ProviderRefused, hours(1))]).await;
+    for (key, late) in [(back.key, State::Reached), (back.key, State::Missed), (gone.key, State::Reached), (gone.key, State::Uncertain)] {
+        let stored = bed.stored(key).await;
+        assert_eq!(stored.started_at, None, "nothing was sent");
+        let reason = if late == State::Uncertain { Reason::TimedOut } else { Reason::Delivered };
+        let recorded = bed.record(&[ended(&stored, late, reason, hours(3))]).await;
+        assert_eq!((recorded.skipped, bed.stored(key).await), (vec![key], stored), "a receipt that it was {late}");
+    }
+    // And what was known when it was started does not help it either.
+    let recorded = bed.record(&[ended(&back, State::Reached, Reason::Delivered, hours(4))]).await;
+    assert_eq!(recorded.skipped, vec![back.key]);
+}
+
 pub async fn correction_with_a_next_row(store: &dyn Store) {
     let bed = bed(store, 2).await;
     let begun = bed.start(2, T0).await;

@@ -56,6 +56,10 @@ impl State {
     fn commit_begun(&mut self, request: &BeginRequest, cursor: CustomerId, begun: &mut Begun) -> StoreResult<()> {
         let run = self.run_mut(request.campaign)?;
         run.row.cursor = cursor;
+        let first_touches = begun.written.iter().filter(|(index, _)| request.candidates.get(*index).is_some_and(|c| c.head.is_none())).count();
+        if let Some(left) = request.wave.and_then(|due| run.waves.get_mut(&due)).and_then(|wave| wave.left.as_mut()) {
+            *left -= i64::try_from(first_touches).unwrap_or(i64::MAX);
+        }
         run.purpose = request.purpose;
         run.tallies.merge(&begun.tallies);
         for (_, row) in &begun.written {

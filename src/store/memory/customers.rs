@@ -1,5 +1,5 @@
 //! Customers and intakes.
-use super::super::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, PutCount, StoreResult};
+use super::super::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, Member, Needs, PutCount, StoreResult};
 use super::MemoryStore;
 use super::state::State;
 use crate::domain::consent::Contactability;
@@ -36,6 +36,12 @@ impl CustomerBook for MemoryStore {
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>> {
         let state = self.lock();
         Ok(references.iter().map(|r| state.by_reference.get(*r).copied()).collect())
+    }
+
+    async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>> {
+        let state = self.lock();
+        let customers: std::collections::BTreeSet<&CustomerId> = customers.iter().collect();
+        Ok(customers.into_iter().filter_map(|id| state.member(*id, needs)).collect())
     }
 
     async fn customer_count(&self) -> StoreResult<i64> {

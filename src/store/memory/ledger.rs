@@ -1,5 +1,5 @@
 //! The ledger's trait and its reads.
-use super::super::{BeginRequest, Begun, Decide, Due, Needs, ReceiptRow, Recorded, Settled, StoreResult, TouchLedger};
+use super::super::{BeginRequest, Begun, Decide, Due, Needs, ReceiptRow, Recorded, SentParts, Settled, StoreResult, TouchLedger};
 use super::MemoryStore;
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, RouteId, StepNo, TouchKey};
 use crate::domain::outcome::Reason;
@@ -36,6 +36,25 @@ impl TouchLedger for MemoryStore {
         Ok(self.lock().run(campaign)?.scheduled.iter().find(|(.., step)| steps.contains(step)).map(|(due, ..)| *due))
     }
 
+    async fn touches(&self, keys: &[TouchKey]) -> StoreResult<Vec<Touch>> {
+        let state = self.lock();
+        let keys: std::collections::BTreeSet<&TouchKey> = keys.iter().collect();
+        Ok(keys.into_iter().filter_map(|key| state.touches.get(key)).cloned().collect())
+    }
+
+    async fn sent_since(&self, since: Timestamp) -> StoreResult<Vec<SentParts>> {
+        let state = self.lock();
+        let stands = state.touches.values().filter(|t| t.state.stands() && !t.key.campaign.is_rehearsal());
+        let mut sent: Vec<SentParts> = stands
+            .filter_map(|t| {
+                let at = t.started_at.filter(|at| *at > since)?;
+                Some(SentParts { campaign: t.key.campaign, route: t.route?, at, parts: u64::from(t.parts) })
+            })
+            .collect();
+        sent.sort_by_key(|sent| sent.at);
+        Ok(sent)
+    }
+
     async fn touch(&self, key: TouchKey) -> StoreResult<Option<Touch>> {
         Ok(self.lock().touches.get(&key).cloned())
     }
@@ -60,11 +79,11 @@ impl TouchLedger for MemoryStore {
         Ok(rows.filter(|row| after.is_none_or(|after| (row.key.customer, row.key.seq) > after)).take(limit).cloned().collect())
     }
 
-    async fn orphans(&self, fence: i64, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
+    async fn orphans(&self, fence: i64, rehearsal: bool, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
         let state = self.lock();
         let mut found: Vec<(BatchId, Vec<Touch>)> = Vec::new();
         let mut touches = 0;
-        for (id, batch) in state.batches.iter().filter(|(_, batch)| batch.fence < fence) {
+        for (id, batch) in state.batches.iter().filter(|(_, batch)| batch.fence < fence && batch.campaign.is_rehearsal() == rehearsal) {
             if touches >= limit && !found.is_empty() {
                 break;
             }
@@ -82,9 +101,14 @@ impl TouchLedger for MemoryStore {
         Ok(keys.iter().filter_map(|key| state.touches.get(key)).cloned().collect())
     }
 
-    async fn overdue(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Touch>> {
+    async fn overdue(&self, at: Timestamp, rehearsal: bool, limit: usize) -> StoreResult<Vec<Touch>> {
         let state = self.lock();
-        let late = state.deadlines.iter().take_while(|(deadline, _)| *deadline <= at).take(limit);
+        let late = state
+            .deadlines
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= at)
+            .filter(|(_, key)| key.campaign.is_rehearsal() == rehearsal)
+            .take(limit);
         Ok(late.filter_map(|(_, key)| state.touches.get(key)).cloned().collect())
     }
 

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(after.customer_count().await.unwrap(), 2);
         let next = after.acquire(false, kit::T0).await.expect("nobody holds what a crash left");
         assert_eq!(next, fence + 1);
-        assert_eq!(after.orphans(next, 10).await.unwrap().len(), 1);
+        assert_eq!(after.orphans(next, false, 10).await.unwrap().len(), 1);
         kit::expect_fenced(store.acquire(false, kit::T0).await, "the original is still held");
         after.call_off(next, run, crate::domain::outcome::Reason::Stopped, kit::T0).await.unwrap();
         assert!(store.tallies(run).await.unwrap() != after.tallies(run).await.unwrap(), "the two live apart");

@@ -61,12 +61,18 @@ impl State {
 
     fn settle(&mut self, stored: &Touch, settled: &Settled, tallies: &mut Tallies) {
         let key = stored.key;
-        let row = merged(stored, &settled.touch);
+        let ended = self.runs.get(&key.campaign).and_then(|run| {
+            let ended = run.called_off.or_else(|| run.row.status.is_closed().then_some(Reason::CampaignEnded));
+            ended.map(|reason| run.row.stop_reason.unwrap_or(reason))
+        });
+        let mut row = merged(stored, &settled.touch);
+        row.cancel_if_ended(ended, settled.touch.ended_at);
         let head = self.head(key.campaign, key.customer).cloned().unwrap_or_else(|| stored.clone());
         let mut next = settled.next.clone();
         if let Some(next) = &mut next {
             next.key.seq = head.key.seq + 1;
             next.flags |= row.flags & EVER_REACHED;
+            next.cancel_if_ended(ended, settled.touch.ended_at);
         }
         let (before, after) = (Weight::from(stored), Weight::from(&row));
         if head.key == key {
@@ -96,7 +102,8 @@ impl State {
             row.reason = Reason::ReachedAfterAll;
             row.ended_at = corrected.ended_at;
         }
-        let next = next.filter(|_| is_called_off).map(|mut next| {
+        let follows = head.key.seq == corrected.key.seq + 1;
+        let next = next.filter(|_| is_called_off && follows).map(|mut next| {
             next.flags |= EVER_REACHED;
             next
         });
@@ -137,7 +144,9 @@ impl State {
 /// Whether a stored touch takes a result.
 fn is_taken(stored: &Touch, result: &Touch) -> bool {
     let is_acceptance = stored.state == touch::State::Started && result.state == touch::State::Started;
-    stored.state.may_settle_as(result.state) && (!is_acceptance || (stored.provider_ref.is_none() && result.provider_ref.is_some()))
+    // What a provider has taken is not ours to send again.
+    let is_taken_back = result.state == touch::State::Scheduled && stored.provider_ref.is_some();
+    stored.state.may_settle_as(result.state) && !is_taken_back && (!is_acceptance || (stored.provider_ref.is_none() && result.provider_ref.is_some()))
 }
 
 /// The stored touch with its result.

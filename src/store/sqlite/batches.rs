@@ -1,9 +1,9 @@
 //! Open batches: which touches were committed `Started` together, as a delta-encoded list of (customer, seq).
-use crate::domain::ids::{BatchId, CampaignId, CustomerId, TouchKey};
+use crate::domain::ids::{BatchId, CampaignId, CustomerId, RouteId, TouchKey};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use crate::store::sqlite::{fault::unknown, rows};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{SentParts, StoreError, StoreResult};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, Row, SqliteConnection};
 
@@ -79,16 +79,18 @@ pub(super) async fn close(conn: &mut SqliteConnection, batches: &[BatchId]) -> S
 }
 
 /// See [`crate::store::TouchLedger::orphans`].
-pub(super) async fn orphans(conn: &mut SqliteConnection, fence: i64, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
+pub(super) async fn orphans(conn: &mut SqliteConnection, fence: i64, rehearsal: bool, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
     let mut found = Vec::new();
     let mut touches = 0;
     let mut after = 0_i64;
     while found.is_empty() || touches < limit {
-        let next = sqlx::query("SELECT id, campaign_id, members FROM touch_batch WHERE id > ? AND fence < ? ORDER BY id LIMIT 1")
-            .bind(after)
-            .bind(fence)
-            .fetch_optional(&mut *conn)
-            .await?;
+        let next =
+            sqlx::query("SELECT id, campaign_id, members FROM touch_batch WHERE id > ? AND fence < ? AND (campaign_id < 0) = ? ORDER BY id LIMIT 1")
+                .bind(after)
+                .bind(fence)
+                .bind(rehearsal)
+                .fetch_optional(&mut *conn)
+                .await?;
         let Some(row) = next else { break };
         after = row.try_get(0)?;
         let campaign = CampaignId(row.try_get(1)?);
@@ -100,6 +102,29 @@ pub(super) async fn orphans(conn: &mut SqliteConnection, fence: i64, limit: usiz
         found.push((BatchId(after), left));
     }
     Ok(found)
+}
+
+/// See [`crate::store::TouchLedger::sent_since`]. A scan of the ledger: it is asked once, at the start of a process, and only for
+/// limits that look back further than a minute.
+pub(super) async fn sent_since(conn: &mut SqliteConnection, since: Timestamp) -> StoreResult<Vec<SentParts>> {
+    sqlx::query(
+        "SELECT campaign_id, route_id, max(started_at), sum(parts) FROM touch WHERE started_at > ? AND state IN (2, 3, 4, 6) \
+         AND campaign_id > 0 AND route_id IS NOT NULL GROUP BY campaign_id, route_id, started_at / 1000 ORDER BY 3",
+    )
+    .bind(since.0)
+    .fetch_all(conn)
+    .await?
+    .iter()
+    .map(|row| {
+        let parts: i64 = row.try_get(3)?;
+        Ok(SentParts {
+            campaign: CampaignId(row.try_get(0)?),
+            route: RouteId(row.try_get(1)?),
+            at: Timestamp(row.try_get(2)?),
+            parts: u64::try_from(parts).map_err(|_| unknown("a number of parts", parts))?,
+        })
+    })
+    .collect()
 }
 
 /// Touches of these keys that are stored, in the order asked.

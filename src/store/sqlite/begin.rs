@@ -25,7 +25,13 @@ struct Standing {
 pub(super) async fn begin(store: &SqliteStore, request: BeginRequest, decide: Decide<'_>) -> StoreResult<Begun> {
     let mut writer = store.writer.lock().await;
     let mut writing = writer.begin().await?;
-    let ledger_seq = super::lease::count_begin(&mut writing.tx, request.fence).await?;
+    // A rehearsal sends nothing: a copy of the database that does not know of it would make nobody's touch again.
+    let ledger_seq = if request.campaign.is_rehearsal() {
+        super::lease::check(&mut writing.tx, request.fence).await?;
+        None
+    } else {
+        Some(super::lease::count_begin(&mut writing.tx, request.fence).await?)
+    };
     let standing = standing(store, &mut writing.tx, &request).await?;
     let known = Known::read(store, &mut writing.tx, &request).await?;
     let mut decided = decide_all(request, &standing, known, decide)?;
@@ -35,7 +41,9 @@ pub(super) async fn begin(store: &SqliteStore, request: BeginRequest, decide: De
     let batch = write(&mut writing, &decided).await?;
     writing.commit().await?;
     drop(writer);
-    store.mark(ledger_seq)?;
+    if let Some(ledger_seq) = ledger_seq {
+        store.mark(ledger_seq)?;
+    }
     let tallies = std::mem::take(&mut decided.tallies);
     Ok(Begun { batch, written: decided.written, consumed: decided.consumed, tallies })
 }
@@ -200,6 +208,7 @@ struct Decided {
     fence: i64,
     campaign: CampaignId,
     at: Timestamp,
+    wave: Option<Timestamp>,
     written: Vec<(usize, Touch)>,
     /// Of written rows that were scheduled before: what they were, in the same order.
     heads: Vec<Touch>,
@@ -214,6 +223,7 @@ fn decide_all(request: BeginRequest, standing: &Standing, mut known: Known, deci
         fence: request.fence,
         campaign: request.campaign,
         at: request.at,
+        wave: request.wave,
         written: Vec::with_capacity(request.candidates.len()),
         heads: Vec::new(),
         consumed: 0,
@@ -298,6 +308,16 @@ async fn write(writing: &mut Writing<'_>, decided: &Decided) -> StoreResult<Opti
     reports::add(writing, decided.campaign, &decided.tallies).await?;
     if let Some(cursor) = decided.cursor {
         sqlx::query("UPDATE campaign SET cursor = ? WHERE id = ?").bind(cursor).bind(decided.campaign.0).execute(&mut *writing.tx).await?;
+    }
+    if let Some(wave) = decided.wave
+        && !inserts.is_empty()
+    {
+        sqlx::query("UPDATE wave SET left_over = left_over - ? WHERE campaign_id = ? AND due_at = ?")
+            .bind(i64::try_from(inserts.len()).unwrap_or(i64::MAX))
+            .bind(decided.campaign.0)
+            .bind(wave.0)
+            .execute(&mut *writing.tx)
+            .await?;
     }
     let started: Vec<(CustomerId, u32)> =
         decided.written.iter().filter(|(_, t)| t.state == State::Started).map(|(_, t)| (t.key.customer, t.key.seq)).collect();

@@ -43,7 +43,7 @@ fn passes(stored: &Touch, touch: &Touch) -> bool {
 /// Settles one touch as the stored row allows; a settlement that it does not let through is named in `changes.skipped`.
 pub(super) async fn settle(writing: &mut Writing<'_>, settlement: &Settlement<'_>, changes: &mut Changes) -> StoreResult<()> {
     let key = settlement.touch.key;
-    let Some(stored) = by_keys(&mut writing.tx, &[key]).await?.pop().filter(|stored| passes(stored, &settlement.touch)) else {
+    let Some(stored) = by_keys(&mut writing.tx, &[key]).await?.pop().filter(|stored| passes(stored, &settlement.given.touch)) else {
         changes.skipped.push(key);
         return Ok(());
     };
@@ -72,8 +72,9 @@ pub(super) async fn settle(writing: &mut Writing<'_>, settlement: &Settlement<'_
         rewrite(writing, &head, &marked).await?;
         later = Some(marked);
     }
+    let goes_on = was_head || (cancels && head.key.seq == key.seq.saturating_add(1));
     let next =
-        settlement.given.next.as_ref().filter(|_| was_head || cancels).map(|next| follow(next, later.as_ref().unwrap_or(&after), head.key.seq));
+        settlement.given.next.as_ref().filter(|_| goes_on).map(|next| follow(next, settlement, later.as_ref().unwrap_or(&after), head.key.seq));
     if let Some(next) = &next {
         insert(writing, std::slice::from_ref(next)).await?;
     }

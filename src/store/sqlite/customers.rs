@@ -2,11 +2,11 @@
 use super::batches::json_arguments;
 use super::bulk::{self, Cell, Form};
 use super::fault::unknown;
-use super::{SqliteStore, Writing, consents, contactable};
+use super::{SqliteStore, Writing, consents, contactable, members};
 use crate::domain::consent::Contactability;
 use crate::domain::contact::{EmailAddress, Phone, PushToken};
 use crate::domain::ids::CustomerId;
-use crate::store::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, PutCount, StoreError, StoreResult};
+use crate::store::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, Member, Needs, PutCount, StoreError, StoreResult};
 use async_trait::async_trait;
 use sqlx::{Row, SqliteConnection};
 
@@ -193,6 +193,14 @@ impl CustomerBook for SqliteStore {
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>> {
         let mut reader = self.reader().await?;
         ids_of(&mut reader, references).await
+    }
+
+    async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>> {
+        let mut sorted = customers.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut members = members::by_ids(&mut *self.reader().await?, &sorted, needs).await?;
+        Ok(sorted.into_iter().filter_map(|id| members.remove(&id)).collect())
     }
 
     async fn customer_count(&self) -> StoreResult<i64> {

@@ -1,7 +1,7 @@
 //! Who may send: a lock that the operating system gives back when its holder dies, a fencing number, and a mark beside the
 //! database by which a restored or copied one is told.
 //!
-//! Every begin counts up `meta.ledger_seq` in its transaction and writes the number to `PATH.mark` after the commit, without waiting
+//! Every begin of a real run counts up `meta.ledger_seq` in its transaction and writes the number to `PATH.mark` after the commit, without waiting
 //! for the disk. A power cut can leave the mark behind the database, never ahead of it (the database is synced at each commit). So
 //! a mark that is ahead, of another database, or missing though touches were begun, means that this is not the database
 //! that sent last. (A copy of database and mark together to another place cannot be told from the original by this.)

@@ -5,7 +5,7 @@ use crate::domain::outcome::Reason;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
-use crate::store::{BeginRequest, Begun, Decide, Due, Needs, ReceiptRow, Recorded, Settled, StoreResult, TouchLedger};
+use crate::store::{BeginRequest, Begun, Decide, Due, Needs, ReceiptRow, Recorded, SentParts, Settled, StoreResult, TouchLedger};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, SqliteConnection};
@@ -90,6 +90,17 @@ impl TouchLedger for SqliteStore {
         Ok(next.map(Timestamp))
     }
 
+    async fn touches(&self, keys: &[TouchKey]) -> StoreResult<Vec<Touch>> {
+        let mut sorted = keys.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        batches::by_keys(&mut *self.reader().await?, &sorted).await
+    }
+
+    async fn sent_since(&self, since: Timestamp) -> StoreResult<Vec<SentParts>> {
+        batches::sent_since(&mut *self.reader().await?, since).await
+    }
+
     async fn touch(&self, key: TouchKey) -> StoreResult<Option<Touch>> {
         Ok(batches::by_keys(&mut *self.reader().await?, &[key]).await?.pop())
     }
@@ -122,18 +133,18 @@ impl TouchLedger for SqliteStore {
         Ok(touches)
     }
 
-    async fn orphans(&self, fence: i64, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
-        batches::orphans(&mut *self.reader().await?, fence, limit).await
+    async fn orphans(&self, fence: i64, rehearsal: bool, limit: usize) -> StoreResult<Vec<(BatchId, Vec<Touch>)>> {
+        batches::orphans(&mut *self.reader().await?, fence, rehearsal, limit).await
     }
 
     async fn awaiting(&self, route: RouteId, provider_refs: &[&str]) -> StoreResult<Vec<Touch>> {
         receipts::awaiting(&mut *self.reader().await?, route, provider_refs).await
     }
 
-    async fn overdue(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Touch>> {
+    async fn overdue(&self, at: Timestamp, rehearsal: bool, limit: usize) -> StoreResult<Vec<Touch>> {
         let overdue = "FROM awaiting a INDEXED BY awaiting_deadline CROSS JOIN touch t ON t.customer_id = a.customer_id \
-                       AND t.campaign_id = a.campaign_id AND t.seq = a.seq WHERE a.deadline <= ? ORDER BY a.deadline, t.customer_id LIMIT ?";
-        rows::fetch(&mut *self.reader().await?, overdue, integers(&[at.0, bound(limit)])?).await
+                       AND t.campaign_id = a.campaign_id AND t.seq = a.seq WHERE a.deadline <= ? AND (a.campaign_id < 0) = ? ORDER BY a.deadline, t.customer_id LIMIT ?";
+        rows::fetch(&mut *self.reader().await?, overdue, integers(&[at.0, i64::from(rehearsal), bound(limit)])?).await
     }
 
     async fn next_deadline(&self) -> StoreResult<Option<Timestamp>> {

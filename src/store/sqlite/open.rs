@@ -44,11 +44,10 @@ impl Default for Options {
 pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteStore> {
     if !path.exists() {
         if !options.create || options.read_only {
-            return Err(StoreError::NotFound {
-                what: "database",
-                name: path.display().to_string(),
-                hint: "; name the right one with --store sqlite:PATH, or make it with `touchline migrate`".into(),
-            });
+            return Err(StoreError::Unusable(format!(
+                "the database {} does not exist; name the right one with --store sqlite:PATH, or make it with `touchline migrate`",
+                path.display()
+            )));
         }
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|e| StoreError::Backend(format!("the folder {} could not be made: {e}", folder.display())))?;

@@ -5,13 +5,14 @@
 //! `corrections`, in the same transaction.
 use super::batches::by_keys;
 use super::bulk::{self, Form};
-use super::rows::{INSERT, SETTLE, cells, change};
+use super::rows::{self, INSERT, SETTLE, cells, change};
 use super::sums::Sums;
 use super::{SqliteStore, Writing, batches, corrections, lease, reports};
 use crate::domain::ids::{BatchId, CampaignId, TouchKey};
+use crate::domain::outcome::Reason;
 use crate::domain::tally::Tallies;
 use crate::domain::touch::{EVER_REACHED, State, Touch};
-use crate::store::{Before, Recorded, Settled, StoreError, StoreResult};
+use crate::store::{Before, Recorded, Settled, Status, StoreError, StoreResult};
 use std::collections::{BTreeMap, HashMap};
 
 static WAIT: Form<6> = Form {
@@ -38,6 +39,8 @@ static END_WAIT: Form<2> = Form {
 pub(super) struct Settlement<'a> {
     pub given: &'a Settled,
     pub touch: Touch,
+    /// Why its run has ended, if it has: nothing is scheduled in it any more.
+    pub ended: Option<Reason>,
 }
 
 /// What a call has changed so far.
@@ -48,10 +51,11 @@ pub(super) struct Changes {
 }
 
 pub(super) async fn record(store: &SqliteStore, fence: i64, settlements: &[Settled], closed: &[BatchId]) -> StoreResult<Recorded> {
-    let (mut plain, odd) = sort(settlements)?;
+    let (mut plain, mut odd) = sort(settlements)?;
     let mut writer = store.writer.lock().await;
     let mut writing = writer.begin().await?;
     lease::check(&mut writing.tx, fence).await?;
+    call_off_what_would_wait(&mut writing, &mut plain, &mut odd).await?;
     let mut changes = Changes::default();
     let differing = settle_plain(&mut writing, &mut plain, &mut changes).await?;
     for settlement in differing.into_iter().chain(odd) {
@@ -67,6 +71,35 @@ pub(super) async fn record(store: &SqliteStore, fence: i64, settlements: &[Settl
     }
     writing.commit().await?;
     Ok(recorded)
+}
+
+/// In a run that has ended nothing is scheduled any more.
+async fn call_off_what_would_wait<'s>(writing: &mut Writing<'_>, plain: &mut [Settlement<'s>], odd: &mut [Settlement<'s>]) -> StoreResult<()> {
+    let mut known: HashMap<CampaignId, Option<Reason>> = HashMap::new();
+    for settlement in plain.iter_mut().chain(odd) {
+        if settlement.given.next.is_none() && settlement.touch.state != State::Scheduled {
+            continue;
+        }
+        let campaign = settlement.touch.key.campaign;
+        settlement.ended = match known.get(&campaign) {
+            Some(ended) => *ended,
+            None => {
+                let ended: Option<i64> = sqlx::query_scalar(
+                    "SELECT coalesce(stop_reason, called_off_reason, ?) FROM campaign WHERE id = ? AND (called_off_at IS NOT NULL OR status IN (?, ?))",
+                )
+                .bind(i64::from(Reason::CampaignEnded.code()))
+                .bind(campaign.0)
+                .bind(i64::from(Status::Finished.code()))
+                .bind(i64::from(Status::Stopped.code()))
+                .fetch_optional(&mut *writing.tx)
+                .await?;
+                let ended = ended.map(|code| rows::code("the reason", code, rows::reason)).transpose()?;
+                *known.entry(campaign).or_insert(ended)
+            }
+        };
+        settlement.touch.cancel_if_ended(settlement.ended, settlement.given.touch.ended_at);
+    }
+    Ok(())
 }
 
 /// Checks the settlements, brings them into shape, and tells the plain ones (in key order, for the tree's sake) from those
@@ -86,9 +119,11 @@ fn sort(settlements: &[Settled]) -> StoreResult<(Vec<Settlement<'_>>, Vec<Settle
     }
     let (mut plain, mut odd) = (Vec::with_capacity(settlements.len()), Vec::new());
     for given in settlements {
-        let settlement = Settlement { given, touch: shape(given)? };
+        let settlement = Settlement { given, touch: shape(given)?, ended: None };
         // A started touch is its customer's head: a next row is never started, and follows a touch that is over.
+        // One without a start is told of a touch that was put back meanwhile: the stored row decides.
         let is_plain = given.before.state == State::Started
+            && (!settlement.touch.state.stands() || (settlement.touch.started_at.is_some() && settlement.touch.channel.is_some()))
             && State::Started.may_settle_as(given.touch.state)
             && (given.touch.state != State::Started || given.touch.provider_ref.is_some())
             && times.get(&given.touch.key).is_none_or(|n| *n == 1);
@@ -114,9 +149,6 @@ fn shape(given: &Settled) -> StoreResult<Touch> {
             }
         }
         State::Started | State::Reached | State::Missed | State::Uncertain => {
-            if touch.started_at.is_none() || touch.channel.is_none() {
-                return fault("a touch that was started, with its start and channel");
-            }
             if touch.state == State::Reached {
                 touch.flags |= EVER_REACHED;
             }
@@ -182,7 +214,7 @@ async fn settle_plain<'a>(writing: &mut Writing<'_>, plain: &mut Vec<Settlement<
         }
     }
     sqlx::query("RELEASE settle").execute(&mut *writing.tx).await?;
-    let next: Vec<Touch> = plain.iter().filter_map(|s| s.given.next.as_ref().map(|next| follow(next, &s.touch, s.touch.key.seq))).collect();
+    let next: Vec<Touch> = plain.iter().filter_map(|s| s.given.next.as_ref().map(|next| follow(next, s, &s.touch, s.touch.key.seq))).collect();
     insert(writing, &next).await?;
     let mut following = next.iter();
     for settlement in plain.iter() {
@@ -199,10 +231,11 @@ async fn settle_plain<'a>(writing: &mut Writing<'_>, plain: &mut Vec<Settlement<
 }
 
 /// The next row, after the head of `seq`.
-pub(super) fn follow(next: &Touch, touch: &Touch, seq: u32) -> Touch {
+pub(super) fn follow(next: &Touch, settlement: &Settlement<'_>, touch: &Touch, seq: u32) -> Touch {
     let mut next = next.clone();
     next.key.seq = seq.saturating_add(1);
     next.flags |= touch.flags & EVER_REACHED;
+    next.cancel_if_ended(settlement.ended, settlement.given.touch.ended_at);
     next
 }
 
