@@ -2,6 +2,7 @@
 //! instant when their answer is due. Days pass in seconds; nothing sleeps. Rehearsals run here, and so do the simulations of
 //! the tests, which check the invariants after every step and kill everything after any step.
 use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
+use super::limits::{self, Limits};
 use super::perform::{Performer, StoreCall};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
@@ -47,6 +48,7 @@ impl Host for Machines {
 /// The world.
 pub struct World {
     performer: Performer,
+    limits: Limits,
     carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>,
     machines: Machines,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -65,10 +67,11 @@ impl World {
     pub fn new(setup: &Setup, carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>, now: Timestamp) -> Self {
         let routes = setup.routes.iter().map(|r| (r.id, r.clone())).collect();
         let mut machines = Machines::default();
-        setup.found(&mut machines);
+        let limits = Limits::default();
+        setup.found(&mut machines, &limits);
         let performer = Performer { store: Arc::clone(&setup.store), routes };
         let mut world =
-            Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
+            Self { performer, limits, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
     }
@@ -194,6 +197,9 @@ impl World {
 
     fn send(&mut self, route: RouteId, batch: &[Dispatch]) {
         let Some(carrier) = self.carriers.get_mut(&route) else { return };
+        if let Some(route) = self.performer.routes.get(&route) {
+            self.limits.handed_over(self.now, &limits::units(route, batch));
+        }
         let mut answers = Vec::new();
         for dispatch in batch {
             carrier.answer(dispatch, self.now, &mut answers);
