@@ -158,6 +158,7 @@ fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
         concurrency: spec.concurrency,
         weight: spec.weight,
         idempotent: spec.idempotent,
+        askable: spec.kind == crate::channels::RouteKind::RemoteSimulator,
         wants_attributes: spec.replay.is_some(),
         reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),
     }

@@ -106,8 +106,8 @@ pub trait Host {
 
 impl Setup {
     /// The machines that live as long as the process, bottom-up.
-    pub fn found(&self, host: &mut impl Host) {
-        let limits = Limits::default();
+    /// `limits` are the host's, who tells them of every hand-over.
+    pub fn found(&self, host: &mut impl Host, limits: &Limits) {
         for route in &self.routes {
             host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone(), self.sizes));
         }

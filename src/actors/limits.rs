@@ -1,10 +1,12 @@
 //! The limits that a touch must pass at the moment of sending, narrow to wide: campaign, route, provider.
 //! (The customer's own caps are asked in the transaction that commits `Started`.)
+use super::running::Route;
+use crate::channels::Dispatch;
 use crate::domain::campaign::Rate;
 use crate::domain::ids::{CampaignId, RouteId};
 use crate::domain::pacing::{self, Pacer};
 use crate::domain::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whose limit.
@@ -16,6 +18,18 @@ pub enum LimitOf {
     Route(RouteId),
     /// A provider account's, over all its routes.
     Provider(String),
+}
+
+/// Whose limits the touches of a batch have been taken through, each with their units.
+pub fn units(route: &Route, batch: &[Dispatch]) -> Vec<(LimitOf, u64)> {
+    let mut by_campaign: BTreeMap<CampaignId, u64> = BTreeMap::new();
+    for dispatch in batch {
+        *by_campaign.entry(dispatch.touch.campaign).or_insert(0) += u64::from(dispatch.parts.max(1));
+    }
+    let all = by_campaign.values().sum();
+    let provider = route.provider.as_ref().map(|(name, _)| (LimitOf::Provider(name.clone()), all));
+    let campaigns = by_campaign.into_iter().map(|(id, n)| (LimitOf::Campaign(id), n));
+    campaigns.chain([(LimitOf::Route(route.id), all)]).chain(provider).collect()
 }
 
 /// All pacers of the process. Channels share it, since a campaign may use several routes and a provider may have several.
@@ -32,6 +46,15 @@ impl Limits {
     pub fn resume(&self, at: Timestamp, whose: &LimitOf, sent: impl Iterator<Item = (Timestamp, u64)>, hold: bool) {
         if let Some(pacer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(whose) {
             pacer.resume(at, sent, hold);
+        }
+    }
+    /// Touches that were taken are handed over to their carrier, at `at` at the latest.
+    pub fn handed_over(&self, at: Timestamp, units: &[(LimitOf, u64)]) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (whose, units) in units {
+            if let Some(pacer) = all.get_mut(whose) {
+                pacer.handed_over(at, *units);
+            }
         }
     }
     /// Takes touches (`units`: their parts) through every limit named that is set; see [`pacing::take`].

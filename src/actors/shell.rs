@@ -4,6 +4,7 @@
 //! answers come back as notes), and keeps one timer from `wakes_at()`. Notes are batches; how many are under way is bounded by
 //! credit, not by mailboxes, so `do_send`, which ignores a mailbox's bound, is safe here and nowhere else.
 use super::hosted::{Addressed, Host, Setup, spawn};
+use super::limits::{self, LimitOf, Limits};
 use super::machine::Machine;
 use super::perform::Performer;
 use super::{Address, Effect, Note, channel, conductor};
@@ -28,6 +29,7 @@ impl Message for Packet {
 struct Hub {
     addresses: RwLock<HashMap<Address, Recipient<Packet>>>,
     performer: Performer,
+    limits: Limits,
     carriers: HashMap<RouteId, Arc<dyn Carrier>>,
     reports: HashMap<RouteId, crate::channels::Reports>,
     clock: Arc<dyn Clock>,
@@ -57,7 +59,17 @@ impl Hub {
             Effect::Send(route, batch) => {
                 if let (Some(carrier), Some(reports)) = (self.carriers.get(&route), self.reports.get(&route)) {
                     let (carrier, reports) = (Arc::clone(carrier), reports.clone());
-                    self.runtime.spawn(async move { carrier.send(batch, reports).await });
+                    let handing_over = self.performer.routes.get(&route).map(|r| HandingOver(Arc::clone(self), limits::units(r, &batch)));
+                    self.runtime.spawn(async move {
+                        carrier.send(batch, reports).await;
+                        drop(handing_over);
+                    });
+                }
+            }
+            Effect::Query(route, touches) => {
+                if let (Some(carrier), Some(reports)) = (self.carriers.get(&route), self.reports.get(&route)) {
+                    let (carrier, reports) = (Arc::clone(carrier), reports.clone());
+                    self.runtime.spawn(async move { carrier.query(touches, reports).await });
                 }
             }
             Effect::Spawn(running, tallies) => spawn(&mut Hosting(self), &running, tallies),
@@ -71,6 +83,15 @@ impl Hub {
                 let _ = self.exit.send(how);
             }
         }
+    }
+}
+
+/// A batch on its way to its carrier; dropped when it is there, or will never be.
+struct HandingOver(Arc<Hub>, Vec<(LimitOf, u64)>);
+
+impl Drop for HandingOver {
+    fn drop(&mut self) {
+        self.0.limits.handed_over(self.0.clock.now(), &self.1);
     }
 }
 
@@ -169,7 +190,8 @@ pub fn start(setup: Setup, carriers: HashMap<RouteId, Arc<dyn Carrier>>, clock: 
                 events.push((*route, rx));
             }
             let performer = Performer { store: Arc::clone(&setup.store), routes };
-            let hub = Arc::new(Hub { addresses: RwLock::default(), performer, carriers, reports, clock, runtime, exit });
+            let limits = Limits::default();
+            let hub = Arc::new(Hub { addresses: RwLock::default(), performer, limits: limits.clone(), carriers, reports, clock, runtime, exit });
             for (route, mut rx) in events {
                 let hub = Arc::clone(&hub);
                 actix_rt::spawn(async move {
@@ -178,7 +200,7 @@ pub fn start(setup: Setup, carriers: HashMap<RouteId, Arc<dyn Carrier>>, clock: 
                     }
                 });
             }
-            setup.found(&mut Hosting(&hub));
+            setup.found(&mut Hosting(&hub), &limits);
             hub.tell(Note::Conductor(conductor::Input::Start));
             loop {
                 tokio::select! {

@@ -2,10 +2,11 @@
 //! instant when their answer is due. Days pass in seconds; nothing sleeps. Rehearsals run here, and so do the simulations of
 //! the tests, which check the invariants after every step and kill everything after any step.
 use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
+use super::limits::{self, Limits};
 use super::perform::{Performer, StoreCall};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
-use crate::domain::ids::RouteId;
+use crate::domain::ids::{RouteId, TouchKey};
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub trait VirtualCarrier: Send {
     /// What it will say of a dispatch, each with the instant (not before `at`) at which it says it.
     fn answer(&mut self, dispatch: &Dispatch, at: Timestamp, out: &mut Vec<(Timestamp, CarrierEvent)>);
+    /// What it will say when asked about a touch in doubt; nothing where it does not know, or cannot be asked.
+    fn recall(&mut self, _touch: TouchKey, _at: Timestamp, _out: &mut Vec<(Timestamp, CarrierEvent)>) {}
 }
 
 /// How a run in virtual time ended.
@@ -45,6 +48,7 @@ impl Host for Machines {
 /// The world.
 pub struct World {
     performer: Performer,
+    limits: Limits,
     carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>,
     machines: Machines,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -63,10 +67,11 @@ impl World {
     pub fn new(setup: &Setup, carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>, now: Timestamp) -> Self {
         let routes = setup.routes.iter().map(|r| (r.id, r.clone())).collect();
         let mut machines = Machines::default();
-        setup.found(&mut machines);
+        let limits = Limits::default();
+        setup.found(&mut machines, &limits);
         let performer = Performer { store: Arc::clone(&setup.store), routes };
         let mut world =
-            Self { performer, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
+            Self { performer, limits, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
     }
@@ -160,6 +165,13 @@ impl World {
                 late => self.push(self.now.plus(late), Happening::Store(call)),
             },
             Effect::Send(route, batch) => self.send(route, &batch),
+            Effect::Query(route, touches) => {
+                let mut answers = Vec::new();
+                if let Some(carrier) = self.carriers.get_mut(&route) {
+                    touches.iter().for_each(|touch| carrier.recall(*touch, self.now, &mut answers));
+                }
+                self.bring(route, answers);
+            }
             Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
                 self.machines.0.remove(&Address::Campaign(id));
@@ -185,10 +197,17 @@ impl World {
 
     fn send(&mut self, route: RouteId, batch: &[Dispatch]) {
         let Some(carrier) = self.carriers.get_mut(&route) else { return };
+        if let Some(route) = self.performer.routes.get(&route) {
+            self.limits.handed_over(self.now, &limits::units(route, batch));
+        }
         let mut answers = Vec::new();
         for dispatch in batch {
             carrier.answer(dispatch, self.now, &mut answers);
         }
+        self.bring(route, answers);
+    }
+
+    fn bring(&mut self, route: RouteId, answers: Vec<(Timestamp, CarrierEvent)>) {
         // What is due at the same instant comes together, in the order of sending.
         let mut by_due: BTreeMap<Timestamp, Vec<CarrierEvent>> = BTreeMap::new();
         for (due, event) in answers {

@@ -13,19 +13,25 @@ use std::time::Duration;
 /// milliseconds after its stamp; so the limit holds at the carrier too. Costs 0.4 % of a limit per second.
 pub const GUARD_MS: i64 = 4;
 
-/// The exact law: a log of what was taken in the current window. Half open: takes at `t` and `t + window` share none.
+/// When to look again for room that only a hand-over can make, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 2;
+
+/// The exact law: a log of what was handed over in the current window. Half open: hand-overs at `t` and `t + window` share none.
+/// What was taken and is not yet handed over counts until it is: a machine under load may come to it late.
 #[derive(Clone, Debug)]
 pub struct SlidingWindow {
     limit: u64,
     window_ms: i64,
     log: VecDeque<(Timestamp, u64)>,
+    /// Those of the log, and those on their way.
     taken: u64,
+    under_way: u64,
 }
 
 impl SlidingWindow {
     /// For a rate; the window is the rate's span plus `GUARD_MS`.
     pub fn new(rate: Rate) -> Self {
-        Self { limit: u64::from(rate.count), window_ms: rate.per_ms + GUARD_MS, log: VecDeque::new(), taken: 0 }
+        Self { limit: u64::from(rate.count), window_ms: rate.per_ms + GUARD_MS, log: VecDeque::new(), taken: 0, under_way: 0 }
     }
     fn forget(&mut self, at: Timestamp) {
         while let Some((then, n)) = self.log.front().copied() {
@@ -41,10 +47,16 @@ impl SlidingWindow {
         self.forget(at);
         self.limit.saturating_sub(self.taken)
     }
-    /// Takes units; the caller has asked `available`.
-    pub fn take(&mut self, at: Timestamp, units: u64) {
-        let at = self.log.back().map_or(at, |(last, _)| at.max(*last));
+    /// Takes units; the caller has asked `available`, and says when they are handed over.
+    pub fn take(&mut self, units: u64) {
         self.taken += units;
+        self.under_way += units;
+    }
+    /// Units taken before were handed over, at `at` at the latest.
+    pub fn handed_over(&mut self, at: Timestamp, units: u64) {
+        let units = units.min(self.under_way);
+        self.under_way -= units;
+        let at = self.log.back().map_or(at, |(last, _)| at.max(*last));
         match self.log.back_mut() {
             Some((last, n)) if *last == at => *n += units,
             _ => self.log.push_back((at, units)),
@@ -56,9 +68,9 @@ impl SlidingWindow {
         self.log.insert(place, (at, units));
         self.taken += units;
     }
-    /// When the next unit has room, if none has now.
-    pub fn next_room(&self) -> Option<Timestamp> {
-        self.log.front().map(|(then, _)| then.plus(self.window_ms))
+    /// When the next unit may have room, if none has at `at`.
+    pub fn next_room(&self, at: Timestamp) -> Timestamp {
+        self.log.front().map_or_else(|| at.plus(LOOK_AGAIN_MS), |(then, _)| then.plus(self.window_ms))
     }
 }
 
@@ -100,6 +112,10 @@ impl Pacer {
             self.window.remember(at, self.window.limit);
         }
     }
+    /// Units taken before were handed over, at `at` at the latest.
+    pub fn handed_over(&mut self, at: Timestamp, units: u64) {
+        self.window.handed_over(at, units);
+    }
     fn set_clock(&mut self, at: Timestamp) {
         let ms = self.last.map_or(0, |last| at.since(last));
         if ms > 0 {
@@ -123,7 +139,7 @@ impl Pacer {
 }
 
 /// Takes touches through several limiters at once, narrow to wide; `units` are their parts in order.
-/// Returns how many touches may go at `at`, and when to ask again if not all.
+/// Returns how many touches may go at `at`, and when to ask again if not all. Whoever hands them over says so to each pacer.
 pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<Item = u16>) -> (usize, Option<Timestamp>) {
     for pacer in pacers.iter_mut() {
         pacer.set_clock(at);
@@ -135,7 +151,7 @@ pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<I
             // A message of more parts than the whole limit goes alone in an empty window, rather than never.
             let room = pacer.window.available(at);
             if room < unit && !(room == pacer.window.limit && room > 0) {
-                return (granted, pacer.window.next_room());
+                return (granted, Some(pacer.window.next_room(at)));
             }
         }
         for pacer in pacers.iter() {
@@ -144,7 +160,7 @@ pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<I
             }
         }
         for pacer in pacers.iter_mut() {
-            pacer.window.take(at, unit);
+            pacer.window.take(unit);
         }
         granted += 1;
     }
@@ -155,6 +171,14 @@ pub fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<I
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Takes and hands over in the same instant.
+    fn take(pacers: &mut [&mut Pacer], at: Timestamp, units: impl IntoIterator<Item = u16> + Clone) -> (usize, Option<Timestamp>) {
+        let (n, again) = super::take(pacers, at, units.clone());
+        let sum = units.into_iter().take(n).map(u64::from).sum();
+        pacers.iter_mut().for_each(|p| p.handed_over(at, sum));
+        (n, again)
+    }
 
     /// Whatever the moments of asking, no half-open window of the span holds more than the limit.
     fn check(rate: Rate, moments: &[i64], want: u16) -> Vec<i64> {
@@ -177,6 +201,32 @@ mod tests {
         #[test]
         fn never_above_the_rate_in_any_window(count in 1_u32..400, moments in proptest::collection::vec(0_i64..700, 1..200), want in 1_u16..80) {
             check(Rate { count, per_ms: 1_000 }, &moments, want);
+        }
+    }
+
+    proptest! {
+        /// What is handed over late, by a machine under load, stays within the rate as it is handed over.
+        #[test]
+        fn never_above_the_rate_however_late_the_hand_over(count in 1_u32..400, delays in proptest::collection::vec(0_i64..120, 1..300)) {
+            let mut pacer = Pacer::new(Rate { count, per_ms: 1_000 });
+            let (mut at, mut sent, mut under_way) = (0, Vec::new(), VecDeque::new());
+            for delay in delays {
+                let (n, again) = super::take(&mut [&mut pacer], Timestamp(at), std::iter::repeat_n(1, 500));
+                if n > 0 {
+                    let last = under_way.back().map_or(0, |(due, _)| *due);
+                    under_way.push_back((last.max(at + delay), n));
+                }
+                at = again.map_or(at + 1, |a| a.0);
+                while let Some((due, n)) = under_way.front().copied().filter(|(due, _)| *due <= at) {
+                    under_way.pop_front();
+                    pacer.handed_over(Timestamp(due), n as u64);
+                    sent.extend(std::iter::repeat_n(due, n));
+                }
+            }
+            for (i, first) in sent.iter().enumerate() {
+                let within = sent.get(i..).unwrap_or(&[]).iter().take_while(|t| **t < first + 1_000).count();
+                prop_assert!(within <= count as usize, "{} in a second from {}", within, first);
+            }
         }
     }
 

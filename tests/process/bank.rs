@@ -292,9 +292,14 @@ fn first_line(mut process: Process) -> (Process, String) {
 
 /// Writes a campaign of a call and, two seconds after a missed one, another.
 pub fn campaign(path: &Path, name: &str) {
+    campaign_until(path, name, "2099-12-31T23:59");
+}
+
+/// As [`campaign`], with an end, in UTC.
+pub fn campaign_until(path: &Path, name: &str, end: &str) {
     let text = format!(
         "campaign: {name}\ntitle: A test\nopportunity: investment\nowner: tests\naudience: {{list: everybody}}\n\
-         schedule: {{start: 2020-01-01T00:00, end: 2099-12-31T23:59, timezone: Asia/Shanghai}}\npolicy: [wide-open]\n\
+         schedule: {{start: 2020-01-01T00:00, end: {end}, timezone: UTC}}\npolicy: [wide-open]\n\
          journey:\n  - {{step: call, channel: call, routes: [trunk], attempts: 1}}\n  \
          - {{step: again, after: call, when: 'outcome == \"no_answer\"', wait: 2s, channel: call, routes: [trunk], attempts: 1}}\nstop_on: [opt_out]\n"
     );

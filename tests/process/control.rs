@@ -1,5 +1,6 @@
 //! Operators and customers speak up while a run is on, from processes of their own.
 use super::bank::{Bank, CAMPAIGN, Plan, Process, nap, wait};
+use touchline::clock::{Clock, SystemClock};
 use touchline::domain::time::Timestamp;
 
 fn slow(customers: usize) -> Plan {
@@ -136,7 +137,7 @@ fn an_opt_out_imported_under_way_holds_from_the_moment_the_import_returns() {
     let map = "kind: consents\nformat: csv\ncolumns:\n  customer: customer\n  channel: {value: call}\n  purpose: {value: marketing}\n  state: {value: withdrawn}\n  at: at\n  source: {value: hotline}\n";
     std::fs::write(bank.path("out.map.yaml"), map).unwrap();
     let report = bank.json(&["import", "consents", "out.csv", "--mapping", "out.map.yaml"]);
-    let returned: Timestamp = chrono_now();
+    let returned = SystemClock.now();
     assert_eq!(report["sums"]["accepted"], OUT, "{report}");
     assert_ends_well(&mut run);
 
@@ -166,9 +167,4 @@ fn an_opt_out_imported_under_way_holds_from_the_moment_the_import_returns() {
     println!("{refused} of {OUT} were refused in time");
     bank.status().assert_over("finished");
     bank.assert_nobody_twice();
-}
-
-/// The same clock as the run's, read by the same means.
-fn chrono_now() -> Timestamp {
-    touchline::clock::Clock::now(&touchline::clock::SystemClock)
 }

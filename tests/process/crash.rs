@@ -1,9 +1,11 @@
 //! `kill -9` at random moments of a real run.
-use super::bank::{Bank, Plan, nap, wait};
+use super::bank::{Bank, CAMPAIGN, Plan, campaign_until, nap, wait};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
+use touchline::clock::{Clock, SystemClock};
 use touchline::domain::ids::{CampaignId, CustomerId, TouchKey};
+use touchline::domain::time::{SECOND, Timestamp};
 
 const CUSTOMERS: usize = 50_000;
 const CREDIT: u32 = 500;
@@ -17,9 +19,9 @@ fn seed() -> u64 {
 
 /// Every row of the ledger, from its export: the touch and its state. One intent (a step's attempt) has one row.
 fn ledger(bank: &Bank) -> BTreeMap<TouchKey, String> {
-    bank.json(&["export", "touches", "--campaign", super::bank::CAMPAIGN, "--format", "csv", "--out", "exports"]);
+    bank.json(&["export", "touches", "--campaign", CAMPAIGN, "--format", "csv", "--out", "exports"]);
     let (mut rows, mut intents) = (BTreeMap::new(), BTreeSet::new());
-    for folder in std::fs::read_dir(bank.path("exports")).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+    for folder in std::fs::read_dir(bank.path("exports")).unwrap().flatten().filter(|f| f.path().is_dir()) {
         for file in std::fs::read_dir(folder.path()).unwrap().flatten().filter(|f| f.path().extension().is_some_and(|e| e == "csv")) {
             let mut csv = csv::Reader::from_path(file.path()).unwrap();
             let header = csv.headers().unwrap().clone();
@@ -114,4 +116,22 @@ fn the_same_command_after_the_end_contacts_nobody_again() {
     report.assert_over("finished");
     assert_eq!(report.version, 1);
     bank.assert_nobody_twice();
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_end_and_restarted_after_it_calls_off_what_is_left() {
+    let bank = Bank::new(Plan { customers: 4_000, rate: 100, credit: 40, batch: 20, ..Plan::default() });
+    let end = SystemClock.now().plus(15 * SECOND);
+    let end = Timestamp(end.0 - end.0 % SECOND);
+    campaign_until(&bank.path("campaign.yaml"), CAMPAIGN, &end.utc().format("%Y-%m-%dT%H:%M:%S").to_string());
+    let mut run = bank.run();
+    bank.wait_for_sends(50, &mut run);
+    run.kill();
+    wait(|| (SystemClock.now() > end).then_some(()), || "the clock stands".to_owned());
+    let sends = bank.journal().len();
+    bank.run_to_end();
+    assert_eq!(bank.journal().len(), sends, "sent after the campaign's end");
+    let report = bank.status();
+    report.assert_over("finished");
+    assert!(report.count("cancelled") + report.count("expired") > 3_000 && report.count("uncertain") <= 40, "{report:?}");
 }
