@@ -55,6 +55,16 @@ impl App {
         Ok(Self { config, store, clock: Arc::new(SystemClock) })
     }
 
+    /// What is to be done for the store before the process ends; a store that fails then has failed before, and said so.
+    pub fn rest(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+        let store = Arc::clone(&self.store);
+        Box::pin(async move {
+            if let Err(fault) = store.rest().await {
+                tracing::warn!(%fault, "the store could not be brought to rest; nothing is lost");
+            }
+        })
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -158,6 +168,7 @@ fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
         concurrency: spec.concurrency,
         weight: spec.weight,
         idempotent: spec.idempotent,
+        askable: spec.kind == crate::channels::RouteKind::RemoteSimulator,
         wants_attributes: spec.replay.is_some(),
         reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),
     }

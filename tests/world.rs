@@ -318,3 +318,48 @@ fn what_waited_past_its_validity_expires() {
         );
     }
 }
+
+/// A provider that can be asked: it forgets to answer, and tells when it is asked.
+struct Forgetful {
+    asked: usize,
+}
+
+impl touchline::actors::world::VirtualCarrier for Forgetful {
+    fn answer(&mut self, dispatch: &touchline::channels::Dispatch, at: Timestamp, out: &mut Vec<(Timestamp, touchline::channels::CarrierEvent)>) {
+        let result = touchline::domain::outcome::SendResult::Unknown { reason: Reason::TimedOut };
+        let outcome = touchline::domain::outcome::Outcome { touch: dispatch.touch, at, result };
+        out.push((at.plus(SECOND), touchline::channels::CarrierEvent::Outcome(outcome)));
+    }
+    fn recall(&mut self, touch: touchline::domain::ids::TouchKey, at: Timestamp, out: &mut Vec<(Timestamp, touchline::channels::CarrierEvent)>) {
+        self.asked += 1;
+        // It has never heard of every fifth customer.
+        if touch.customer.0 % 5 != 0 {
+            let receipt = touchline::channels::Receipt {
+                route: touchline::domain::ids::RouteId(1),
+                provider_ref: touch.to_string().into(),
+                touch: Some(touch),
+                at,
+                disposition: Reason::Answered,
+                connected_s: 10,
+            };
+            out.push((at.plus(SECOND), touchline::channels::CarrierEvent::Receipt(receipt)));
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_can_be_asked_resolves_what_is_in_doubt() {
+    let scene = Scene::new(50, vec![campaign("asked", |_| {})], &[Channel::Call], Script::kind(1));
+    let mut routes = scene.routes.clone();
+    routes[0].askable = true;
+    let store: Arc<dyn touchline::store::Store> = Arc::clone(&scene.store) as Arc<dyn touchline::store::Store>;
+    let setup = now(setup(store, &scene.campaigns, &routes, START));
+    let carrier: Box<dyn touchline::actors::world::VirtualCarrier> = Box::new(Forgetful { asked: 0 });
+    let mut world = touchline::actors::world::World::new(&setup, [(routes[0].id, carrier)].into(), START);
+    let end = scene.run(&mut world, None);
+    assert!(matches!(end, End::Done(_)), "{end:?}");
+    scene.sums_close();
+    let counts = scene.counts("asked");
+    assert_eq!((counts[&State::Reached], counts[&State::Uncertain]), (40, 10), "{counts:?}");
+    assert_eq!(scene.status("asked"), Status::Finished);
+}

@@ -1,5 +1,6 @@
 //! A running campaign: answers the credit that routes offer with touches that are due and with pages of its list.
 use super::customer_list::{self, Give};
+use super::doubt::Doubt;
 use super::machine::Machine;
 use super::perform::{Begin, Started, StoreCall};
 use super::running::Running;
@@ -120,6 +121,7 @@ pub struct Campaign {
     /// Routes told "nothing", to be called when there is something again.
     resting: Vec<RouteId>,
     wake: Option<Timestamp>,
+    doubt: Doubt,
 }
 
 impl Campaign {
@@ -148,6 +150,7 @@ impl Campaign {
             next_due,
             resting: Vec::new(),
             wake: Some(running.ends_at),
+            doubt: Doubt::new(running.askable),
             running,
         }
     }
@@ -284,6 +287,7 @@ impl Campaign {
         if self.busy != Busy::No || self.outstanding > 0 {
             return;
         }
+        let in_doubt = self.in_state(State::Uncertain);
         if self.draining {
             if !self.quiet_told {
                 self.quiet_told = true;
@@ -305,11 +309,19 @@ impl Campaign {
             Phase::Running | Phase::Paused => {
                 let open = self.in_state(State::Scheduled) + self.in_state(State::Started);
                 if self.list_done && open == 0 && self.phase == Phase::Running {
-                    self.phase = Phase::Ended;
-                    self.set_status(Status::Finished, None, at, effects);
+                    match self.doubt.holds_end(at, in_doubt) {
+                        (_, true) => effects.push(Effect::Store(StoreCall::Doubtful(Arc::clone(&self.running)))),
+                        (true, false) => {}
+                        (false, false) => self.finish(at, effects),
+                    }
                 }
             }
         }
+    }
+
+    fn finish(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Ended;
+        self.set_status(Status::Finished, None, at, effects);
     }
 
     fn set_status(&self, to: Status, reason: Option<Reason>, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -462,10 +474,17 @@ impl Machine for Campaign {
                 }
             }
         }
+        if self.phase != Phase::Ended && !self.draining && self.doubt.asks(at, self.in_state(State::Uncertain)) {
+            effects.push(Effect::Store(StoreCall::Doubtful(Arc::clone(&self.running))));
+        }
         self.turn(at, effects);
     }
     fn wakes_at(&self) -> Option<Timestamp> {
-        self.wake
+        match self.phase {
+            Phase::Ended => None,
+            _ if self.draining => self.wake,
+            _ => self.doubt.wakes_at(self.wake),
+        }
     }
     fn is_idle(&self) -> bool {
         self.busy == Busy::No && self.outstanding == 0

@@ -48,6 +48,8 @@ pub enum Input {
     PutBack(CampaignId),
     /// The carrier says.
     Events(Vec<CarrierEvent>),
+    /// Ask the carrier about touches in doubt.
+    Query(Vec<TouchKey>),
     /// So many of its outcomes are committed.
     Recorded(usize),
     /// What processes before this one have sent, as far as the longest limit looks back.
@@ -418,6 +420,7 @@ impl Machine for Channel {
             }
             Input::Resume { past, hold } => self.resume(at, &past, hold),
             Input::Events(events) => self.events(at, events, effects),
+            Input::Query(touches) => effects.push(Effect::Query(self.route.id, touches)),
             Input::Recorded(n) => self.unrecorded = self.unrecorded.saturating_sub(n),
             Input::Drain => {
                 self.draining = true;

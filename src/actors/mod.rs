@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod channel;
 pub mod conductor;
 pub mod customer_list;
+pub mod doubt;
 pub mod hosted;
 pub mod janitor;
 pub mod limits;
@@ -19,7 +20,7 @@ pub mod shell;
 pub mod world;
 
 use crate::channels::Dispatch;
-use crate::domain::ids::{CampaignId, RouteId};
+use crate::domain::ids::{CampaignId, RouteId, TouchKey};
 use crate::domain::tally::Tallies;
 use perform::StoreCall;
 use running::Running;
@@ -99,6 +100,8 @@ pub enum Effect {
     Store(StoreCall),
     /// Hand touches to the carrier of a route; events come back to its channel.
     Send(RouteId, Vec<Dispatch>),
+    /// Ask a route's provider about touches in doubt; what it knows comes back as receipts.
+    Query(RouteId, Vec<TouchKey>),
     /// Start the machines of a campaign, whose tallies stand so.
     Spawn(Arc<Running>, Tallies),
     /// Stop the machines of a campaign.

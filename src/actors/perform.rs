@@ -2,7 +2,7 @@
 use super::recorder::{self, Heard};
 use super::running::{Route, Running};
 use super::sender::dispatch;
-use super::{Note, campaign, conductor, customer_list, janitor};
+use super::{Note, campaign, channel, conductor, customer_list, janitor};
 use crate::channels::Dispatch;
 use crate::domain::decision::{Candidate, Decider, Grounds, Written};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, RouteId, StepNo, TouchKey};
@@ -105,6 +105,8 @@ pub enum StoreCall {
         /// Of rehearsals, or of real runs.
         rehearsal: bool,
     },
+    /// Ask the providers about a campaign's touches in doubt.
+    Doubtful(Arc<Running>),
     /// A wave fired or was skipped.
     Wave {
         /// Whose.
@@ -190,6 +192,15 @@ impl Performer {
                     store.lapse_suppressions(at).await?;
                 }
                 vec![Note::Janitor(janitor::Input::Overdue(store.overdue(at, rehearsal, ROUND).await?))]
+            }
+            StoreCall::Doubtful(running) => {
+                let mut by_route: BTreeMap<RouteId, Vec<TouchKey>> = BTreeMap::new();
+                for touch in store.uncertain(running.id, ROUND).await? {
+                    if let Some(route) = touch.route {
+                        by_route.entry(route).or_default().push(touch.key);
+                    }
+                }
+                by_route.into_iter().map(|(route, touches)| Note::Channel(route, channel::Input::Query(touches))).collect()
             }
             StoreCall::Wave { campaign, wave } => {
                 store.record_wave(campaign, &wave).await?;

@@ -27,6 +27,8 @@ pub struct Route {
     pub weight: u32,
     /// The provider sends a repeated touch once only.
     pub idempotent: bool,
+    /// Its provider can be asked what became of a touch.
+    pub askable: bool,
     /// Carriers of this route replay attributes.
     pub wants_attributes: bool,
     /// The most that a touch of so many parts costs, in millionths of the currency unit.
@@ -65,6 +67,8 @@ pub struct Running {
     pub routes: Vec<Vec<RouteId>>,
     /// The fencing number under which it is run.
     pub fence: i64,
+    /// Some route of it can be asked what became of a touch.
+    pub askable: bool,
 }
 
 impl std::fmt::Debug for Running {
@@ -111,6 +115,7 @@ impl Running {
             needs,
             routes: by_step,
             fence,
+            askable: used.iter().any(|r| r.askable),
         })
     }
     /// Every route that any step uses.

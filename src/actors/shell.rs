@@ -66,6 +66,12 @@ impl Hub {
                     });
                 }
             }
+            Effect::Query(route, touches) => {
+                if let (Some(carrier), Some(reports)) = (self.carriers.get(&route), self.reports.get(&route)) {
+                    let (carrier, reports) = (Arc::clone(carrier), reports.clone());
+                    self.runtime.spawn(async move { carrier.query(touches, reports).await });
+                }
+            }
             Effect::Spawn(running, tallies) => spawn(&mut Hosting(self), &running, tallies),
             Effect::Retire(id) => {
                 let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);

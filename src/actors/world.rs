@@ -6,7 +6,7 @@ use super::limits::{self, Limits};
 use super::perform::{Performer, StoreCall};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
-use crate::domain::ids::RouteId;
+use crate::domain::ids::{RouteId, TouchKey};
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub trait VirtualCarrier: Send {
     /// What it will say of a dispatch, each with the instant (not before `at`) at which it says it.
     fn answer(&mut self, dispatch: &Dispatch, at: Timestamp, out: &mut Vec<(Timestamp, CarrierEvent)>);
+    /// What it will say when asked about a touch in doubt; nothing where it does not know, or cannot be asked.
+    fn recall(&mut self, _touch: TouchKey, _at: Timestamp, _out: &mut Vec<(Timestamp, CarrierEvent)>) {}
 }
 
 /// How a run in virtual time ended.
@@ -163,6 +165,13 @@ impl World {
                 late => self.push(self.now.plus(late), Happening::Store(call)),
             },
             Effect::Send(route, batch) => self.send(route, &batch),
+            Effect::Query(route, touches) => {
+                let mut answers = Vec::new();
+                if let Some(carrier) = self.carriers.get_mut(&route) {
+                    touches.iter().for_each(|touch| carrier.recall(*touch, self.now, &mut answers));
+                }
+                self.bring(route, answers);
+            }
             Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
                 self.machines.0.remove(&Address::Campaign(id));
@@ -195,6 +204,10 @@ impl World {
         for dispatch in batch {
             carrier.answer(dispatch, self.now, &mut answers);
         }
+        self.bring(route, answers);
+    }
+
+    fn bring(&mut self, route: RouteId, answers: Vec<(Timestamp, CarrierEvent)>) {
         // What is due at the same instant comes together, in the order of sending.
         let mut by_due: BTreeMap<Timestamp, Vec<CarrierEvent>> = BTreeMap::new();
         for (due, event) in answers {

@@ -97,11 +97,28 @@ enum Command {
 struct Context {
     json: bool,
     config: Config,
+    /// What is to be done for the stores opened, at the end.
+    opened: std::sync::Mutex<Vec<Rest>>,
 }
+
+type Rest = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Context {
     async fn open(&self, access: Access) -> Result<App, Failure> {
-        App::open(self.config.clone(), access).await
+        let app = App::open(self.config.clone(), access).await?;
+        if access != Access::Read
+            && let Ok(mut opened) = self.opened.lock()
+        {
+            opened.push(app.rest());
+        }
+        Ok(app)
+    }
+    /// Before the process ends: a database file is whole without its log, so that whoever copies it copies everything.
+    async fn rest(&self) {
+        let opened = self.opened.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default();
+        for rest in opened {
+            rest.await;
+        }
     }
     /// Prints the answer: JSON, or the text made for people.
     fn answer<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
@@ -163,10 +180,14 @@ fn start(cli: Cli) -> Answer {
     let overrides = Overrides { store_url: store, data, log_level };
     let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
     set_up_log(&config);
-    let context = Context { json, config };
+    let context = Context { json, config, opened: std::sync::Mutex::default() };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
-    runtime.block_on(dispatch(cli.command, &context))
+    runtime.block_on(async {
+        let answer = dispatch(cli.command, &context).await;
+        context.rest().await;
+        answer
+    })
 }
 
 async fn dispatch(command: Command, context: &Context) -> Answer {

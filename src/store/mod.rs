@@ -280,7 +280,12 @@ pub trait LeaseTable: Send + Sync {
 }
 
 /// Everything a store is.
+#[async_trait]
 pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
+    /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.
+    async fn rest(&self) -> StoreResult<()> {
+        Ok(())
+    }
 }

@@ -52,7 +52,7 @@ fn pause_resume_and_stop_from_another_process() {
     let mut run = bank.run();
     bank.wait_for_sends(200, &mut run);
     let refused = bank.ask(&["campaign", "pause", CAMPAIGN]);
-    assert_eq!(refused.status.code(), Some(2), "a pause needs a reason");
+    assert_eq!(refused.status.code(), Some(2), "a pause needs a reason: without one the command is used wrongly");
     bank.json(&["campaign", "pause", CAMPAIGN, "--why", "a complaint"]);
     wait_for_status(&bank, "paused", &mut run);
     let held = bank.journal().len();

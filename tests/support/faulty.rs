@@ -332,6 +332,7 @@ impl LeaseTable for Faulty {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for Faulty {
     fn kind(&self) -> &'static str {
         "faulty"

@@ -120,6 +120,7 @@ pub async fn routes(store: &dyn Store, channels: &[Channel]) -> Vec<Route> {
             concurrency: 10_000,
             weight: 1,
             idempotent: false,
+            askable: false,
             wants_attributes: false,
             reserve: Arc::new(|parts| 50_000 * i64::from(parts)),
         });

@@ -125,6 +125,7 @@ impl LeaseTable for MemoryStore {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for MemoryStore {
     fn kind(&self) -> &'static str {
         "memory"

@@ -111,9 +111,16 @@ impl SqliteStore {
     }
 }
 
+#[async_trait::async_trait]
 impl Store for SqliteStore {
     fn kind(&self) -> &'static str {
         "sqlite"
+    }
+    /// Passive: it waits for nobody, and leaves to the next what a reader still needs.
+    async fn rest(&self) -> StoreResult<()> {
+        let mut writer = self.writer.lock().await;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut writer.conn).await?;
+        Ok(())
     }
 }
 
