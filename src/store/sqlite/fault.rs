@@ -30,7 +30,9 @@ impl From<sqlx::Error> for StoreError {
             // SQLITE_READONLY
             8 => Self::Backend(format!("{said}: the database file or its folder may not be written; change their permissions")),
             // SQLITE_IOERR
-            10 => Self::Backend(format!("{said}: the disk could not be read or written; look at the system's log, then run the command again")),
+            10 => Self::Backend(format!(
+                "{said}: the disk could not be read or written; look at the system's log, at quotas and at limits of file sizes, then run the command again"
+            )),
             // SQLITE_CANTOPEN
             14 => Self::Backend(format!("{said}: check that the folder is there and may be written")),
             // SQLITE_CONSTRAINT

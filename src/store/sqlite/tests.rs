@@ -57,6 +57,24 @@ async fn a_full_disk_loses_nothing_and_half_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_has_ended_by_itself_does_not_bar_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = scratch(&folder).await;
+    for _ in 0..3 {
+        let mut writer = store.writer.lock().await;
+        let mut writing = writer.begin().await.unwrap();
+        sqlx::query("UPDATE meta SET fence = fence + 1").execute(&mut *writing.tx).await.unwrap();
+        // What a full log does to it: sqlx knows nothing of it, and its own rollback finds nothing to end.
+        sqlx::query("ROLLBACK").execute(&mut *writing.tx).await.unwrap();
+    }
+    let people: Vec<_> = (0..10).map(kit::person).collect();
+    store.put_customers(&people, None).await.unwrap();
+    assert_eq!(store.customer_count().await.unwrap(), 10);
+    let fence: i64 = sqlx::query_scalar("SELECT fence FROM meta").fetch_one(&mut store.writer.lock().await.conn).await.unwrap();
+    assert_eq!(fence, 0);
+}
+
+#[tokio::test]
 async fn the_ordinary_touch_passes_through_no_secondary_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = scratch(&folder).await;
