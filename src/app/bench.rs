@@ -171,10 +171,10 @@ pub async fn touches(
     let scratch = Scratch::new(parent)?;
     let app = scratch_app(config, &scratch.0, store).await?;
     let campaign = fill(&app, customers, &mut |n| watch("making customers", n)).await?;
-    let before = folder_bytes(&scratch.0);
+    let before = database_bytes(&app, &scratch.0).await?;
     let (row, elapsed_s) = engine(&app, &campaign, &mut |n| watch("touches", n)).await?;
     let peak_rss_mib = peak_rss_mib();
-    let after = folder_bytes(&scratch.0);
+    let after = database_bytes(&app, &scratch.0).await?;
     let counts = app.store.tallies(row.id).await?.customers(row.audience);
     let reached = counts.get(&State::Reached).copied().unwrap_or(0);
     if u64::try_from(reached).ok() != Some(customers) {
@@ -199,8 +199,10 @@ pub async fn touches(
     })
 }
 
-fn folder_bytes(folder: &Path) -> u64 {
-    fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum())
+/// Bytes of the database once its log is merged into it.
+async fn database_bytes(app: &App, folder: &Path) -> Result<u64, Failure> {
+    app.store.rest().await?;
+    Ok(fs::metadata(folder.join("bench.sqlite")).map_or(0, |m| m.len()))
 }
 
 /// `bench import`: made-up customers from a CSV file, with consents, attributes and a list.

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::Sender;
 
 /// Rows of the file in a batch, whatever becomes of them.
-pub(super) const BATCH_ROWS: u64 = 5_000;
+pub(super) const BATCH_ROWS: u64 = 20_000;
 /// A batch also ends when it holds so many bytes (4 MiB) of the file.
 const BATCH_BYTES: usize = 4 << 20;
 
