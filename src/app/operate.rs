@@ -45,7 +45,7 @@ impl App {
             return self.outcome(row, self.now()).await;
         }
         let report = report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?;
-        Ok(Outcome { report, attribution: AttributionReport::default(), exports: Vec::new(), mailed: None })
+        Ok(Outcome { report, attribution: AttributionReport::default(), exports: Vec::new(), mailed: None, mail_fault: None })
     }
 
     /// Every decision about one customer.

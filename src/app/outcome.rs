@@ -24,6 +24,9 @@ pub struct Outcome {
     /// The mail to finance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mailed: Option<Mailed>,
+    /// Why it could not be mailed; the exports are there all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_fault: Option<String>,
 }
 
 impl App {
@@ -33,7 +36,7 @@ impl App {
         let attribution = attribute(self.store.as_ref(), row, &campaign).await?;
         let row = self.store.campaign_by_id(row.id).await?;
         let report = report::build(self.store.as_ref(), &row, conversions(&campaign, &attribution), lifts(&attribution), at).await?;
-        Ok(Outcome { report, attribution, exports: Vec::new(), mailed: None })
+        Ok(Outcome { report, attribution, exports: Vec::new(), mailed: None, mail_fault: None })
     }
 
     /// The exports that the campaign's `finance` section asks for, and the mail.
@@ -44,7 +47,10 @@ impl App {
             let export = self.export(row, what, finance.format, out).await?;
             // Nobody is mailed about a rehearsal.
             if let (What::Results, Some(to), false) = (what, &finance.mail, row.id.is_rehearsal()) {
-                outcome.mailed = Some(self.mail(to, &export).await?);
+                match self.mail(to, &export).await {
+                    Ok(mailed) => outcome.mailed = Some(mailed),
+                    Err(failure) => outcome.mail_fault = Some(failure.text),
+                }
             }
             outcome.exports.push(export);
         }

@@ -49,13 +49,18 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let reports: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let text = |o: &crate::app::outcome::Outcome| {
         let exports: String = o.exports.iter().map(|e| format!("\nexport: {}", e.folder.display())).collect();
-        ui::outcome(o) + &exports
+        let mail = match (&o.mailed, &o.mail_fault) {
+            (Some(mailed), _) => format!("\nmailed: {}", mailed.message_id),
+            (None, Some(fault)) => format!("\nNOT mailed: {fault}"),
+            (None, None) => String::new(),
+        };
+        ui::outcome(o) + &exports + &mail
     };
     match reports.as_slice() {
         [one] => context.answer(one, text)?,
         all => context.answer(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n\n"))?,
     }
-    Ok(true)
+    Ok(reports.iter().all(|o| o.mail_fault.is_none()))
 }
 
 /// Comes true with Ctrl-C, or with the signal by which service managers end a process.
