@@ -102,7 +102,7 @@ async fn a_lost_rejects_file_is_told() {
     assert!(killed_after(&store, request, 2));
     std::fs::remove_file(&rejects).unwrap();
     let report = desk.import(&store, Kind::Customers, &file, MAP, None).await.unwrap();
-    assert_eq!(report.sums.rejected, 2_300);
+    assert_eq!(report.sums.rejected, 9_200);
     assert!(report.notes[0].contains("no longer listed"), "{:?}", report.notes);
     assert!(report.sums.closed());
 }
