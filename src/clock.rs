@@ -10,7 +10,7 @@ pub trait Clock: Send + Sync {
 }
 
 /// The system's clock, made even: it goes by the monotonic clock and leans towards the wall clock by one part in a thousand, so that a
-/// step of the wall clock (time service, virtual machine) moves no sliding window of a limit. Further than [`STEP_US`] apart it follows
+/// step of the wall clock (time service, virtual machine) moves no sliding window of a limit. Further than ten seconds apart it follows
 /// the wall clock at once: then somebody has set it, or the machine slept.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
