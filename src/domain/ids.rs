@@ -44,6 +44,11 @@ id!(
     BatchId(i64)
 );
 
+id!(
+    /// A task on a worklist.
+    TaskId(i64)
+);
+
 impl CampaignId {
     /// Whether this run is a rehearsal: it contacts nobody.
     pub fn is_rehearsal(self) -> bool {

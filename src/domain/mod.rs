@@ -1,4 +1,5 @@
 //! The pure heart: what a campaign, a touch, an outcome and a rule are. No async, no I/O, no clock, no random source.
+pub mod access;
 pub mod attribution;
 pub mod campaign;
 pub mod caps;
@@ -25,4 +26,5 @@ pub mod time;
 pub mod touch;
 pub mod waves;
 pub mod window;
+pub mod worklist;
 pub mod zones;

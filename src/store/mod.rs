@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod memory;
 pub mod records;
 pub mod sqlite;
+pub mod tasks;
 
 use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
