@@ -28,6 +28,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who must approve what.
+    pub approval: ApprovalConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -126,6 +128,20 @@ impl Default for EngineConfig {
     }
 }
 
+/// Who must approve what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ApprovalConfig {
+    /// Whether a campaign that contacts people must be approved by another person than its authors.
+    pub four_eyes: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { four_eyes: true }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -208,7 +224,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: [&str; 5] = ["store", "mail", "engine", "log", "routes"];
+const SECTIONS: [&str; 6] = ["store", "mail", "engine", "log", "approval", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -225,6 +241,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         mail: section(figment, &root, "mail", &mut faults),
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
+        approval: section(figment, &root, "approval", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -386,6 +403,7 @@ mod tests {
             ("mail", keys_of::<MailConfig>()),
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
+            ("approval", keys_of::<ApprovalConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

@@ -86,7 +86,7 @@ async fn asked_to_end() {
     }
 }
 
-fn is_file(path: &Path) -> bool {
+pub(super) fn is_file(path: &Path) -> bool {
     path.exists() || path.extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 
