@@ -1,6 +1,7 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+pub mod approvals;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod memory;
@@ -14,6 +15,9 @@ use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
+pub use approvals::{
+    ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
+};
 use async_trait::async_trait;
 pub use records::*;
 
@@ -119,7 +123,8 @@ pub trait CampaignBook: Send + Sync {
     /// Inserts a new run (id given by the store: positive, or negative for a rehearsal) with the rules of its law.
     /// `version` is the next of that name and mode. The audience must be frozen, else it is a conflict.
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow>;
-    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal.
+    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal. A draft is given
+    /// only where there is no run.
     async fn campaign(&self, name: &str, rehearsal: Option<bool>) -> StoreResult<CampaignRow>;
     /// A run by number.
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
@@ -130,7 +135,8 @@ pub trait CampaignBook: Send + Sync {
     /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow>;
     /// What an operator wants of a campaign that another process may be running; that process polls it. Who and why enter the
-    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict.
+    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict, and so is
+    /// `run` for one that was stopped in an emergency.
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()>;
     /// The campaign's history, oldest first.
     async fn history(&self, id: CampaignId) -> StoreResult<Vec<StatusChange>>;
@@ -282,7 +288,7 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable {
+pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

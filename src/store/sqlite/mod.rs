@@ -3,6 +3,7 @@
 //! The ledger's rows are clustered by customer and no secondary index covers what the ordinary touch passes through; the hot
 //! path (`begin`, `record`) is multi-row statements in one transaction each. SQL that only SQLite speaks is here on purpose:
 //! each store is written for its database and held to the same conformance suite.
+mod approvals;
 mod batches;
 mod begin;
 pub mod bench;
@@ -25,6 +26,7 @@ mod packed;
 mod receipts;
 mod record;
 mod reports;
+mod revisions;
 mod rows;
 mod sums;
 
