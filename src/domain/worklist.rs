@@ -74,6 +74,32 @@ pub struct NewTask {
     pub at: Timestamp,
 }
 
+impl NewTask {
+    /// The row of a new task: open, on nobody's list, and awake, so that the next round gives it to somebody.
+    pub fn row(&self, id: TaskId) -> Task {
+        Task {
+            id,
+            made: self.clone(),
+            version: 1,
+            state: TaskState::Open,
+            rm: None,
+            assigned_at: None,
+            claimed_by: None,
+            lease_until: None,
+            reminded_at: None,
+            escalated_at: None,
+            wakes_at: Some(self.at),
+            result: None,
+            closed_at: None,
+        }
+    }
+    /// What a task is for never changes: takes it over from the stored one.
+    pub fn keep_purpose(&mut self, stored: &Self) {
+        self.key.clone_from(&stored.key);
+        (self.kind, self.customer, self.touch, self.at) = (stored.kind, stored.customer, stored.touch, stored.at);
+    }
+}
+
 /// A task as kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -87,7 +113,7 @@ pub struct Task {
     pub state: TaskState,
     /// On whose list it is; `None`: nobody's yet.
     pub rm: Option<String>,
-    /// The first time it came onto somebody's list.
+    /// When it came onto the list that it is on.
     pub assigned_at: Option<Timestamp>,
     /// Claimed by whom (the RM's reference).
     pub claimed_by: Option<String>,
@@ -103,6 +129,13 @@ pub struct Task {
     pub result: Option<TaskResult>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+}
+
+impl Task {
+    /// What is said to whoever decided on a task that has changed meanwhile.
+    pub fn moved_on(&self) -> String {
+        format!("task {} has changed since version {} of it was read: read it again, and decide anew", self.id, self.version)
+    }
 }
 
 /// What came of a task.

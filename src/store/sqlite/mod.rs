@@ -27,6 +27,7 @@ mod record;
 mod reports;
 mod rows;
 mod sums;
+mod tasks;
 
 use super::{Store, StoreResult};
 use crate::domain::consent::Purpose;
