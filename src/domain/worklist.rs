@@ -1,4 +1,7 @@
 //! The worklist: tasks for relationship managers, and who they are.
+pub mod assign;
+pub mod lease;
+
 use super::ids::{CustomerId, TaskId, TouchKey};
 use super::outcome::coded;
 use super::time::Timestamp;
@@ -136,6 +139,40 @@ impl Task {
     pub fn moved_on(&self) -> String {
         format!("task {} has changed since version {} of it was read: read it again, and decide anew", self.id, self.version)
     }
+}
+
+/// A line of a task's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// What happened (`made`, `assigned`, `claimed`, `released`, `recalled`, `reminded`, `escalated`, `done`, `cancelled`, `expired`).
+    pub what: String,
+    /// Who did it (an actor's name, or `engine`).
+    pub by: String,
+    /// In a few words without personal data.
+    pub why: String,
+    /// When.
+    #[serde(with = "super::time::iso")]
+    pub at: Timestamp,
+}
+
+impl TaskEvent {
+    /// A line.
+    pub fn new(what: &str, by: &str, why: impl Into<String>, at: Timestamp) -> Self {
+        Self { what: what.to_owned(), by: by.to_owned(), why: why.into(), at }
+    }
+    /// The first line of a history.
+    pub fn made(new: &NewTask) -> Self {
+        Self::new("made", "engine", new.kind.name(), new.at)
+    }
+}
+
+/// How much an RM has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Open and claimed tasks on their list.
+    pub open: u32,
+    /// Tasks that came onto their list since the start of the day that was asked for.
+    pub today: u32,
 }
 
 /// What came of a task.

@@ -5,9 +5,8 @@
 use super::StoreResult;
 use crate::domain::ids::{CustomerId, TaskId};
 use crate::domain::time::Timestamp;
-pub use crate::domain::worklist::{Checkpoint, NewTask, Rm, Task, TaskKind, TaskResult, TaskState};
+pub use crate::domain::worklist::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskKind, TaskResult, TaskState};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 /// Which tasks are asked for. Every `None` asks for all.
 #[derive(Clone, Debug, Default)]
@@ -26,36 +25,6 @@ pub struct TaskFilter {
     pub limit: usize,
 }
 
-/// A line of a task's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskEvent {
-    /// What happened (`made`, `assigned`, `claimed`, `released`, `recalled`, `reminded`, `escalated`, `done`, `cancelled`, `expired`).
-    pub what: String,
-    /// Who did it (an actor's name, or `engine`).
-    pub by: String,
-    /// In a few words without personal data.
-    pub why: String,
-    /// When.
-    #[serde(with = "crate::domain::time::iso")]
-    pub at: Timestamp,
-}
-
-impl TaskEvent {
-    /// The first line of a history.
-    pub fn made(new: &NewTask) -> Self {
-        Self { what: "made".to_owned(), by: "engine".to_owned(), why: new.kind.name().to_owned(), at: new.at }
-    }
-}
-
-/// How much an RM has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Load {
-    /// Open and claimed tasks on their list.
-    pub open: u32,
-    /// Tasks that came onto their list since the start of the day that was asked for.
-    pub today: u32,
-}
-
 /// The book.
 #[async_trait]
 pub trait TaskBook: Send + Sync {
@@ -71,7 +40,8 @@ pub trait TaskBook: Send + Sync {
     async fn tasks(&self, filter: &TaskFilter) -> StoreResult<Vec<Task>>;
     /// Writes tasks back, each decided on `version`: the stored version must still be that one, and becomes one more. All or nothing, in one
     /// transaction with their histories' new lines. A task that has moved on is a conflict that names it, one that is not there `NotFound`.
-    /// What a task is for stays as it was made: its key, kind, customer, touch, and when it was made.
+    /// What a task is for stays as it was made: its key, kind, customer, touch, and when it was made. One that carries out a touch and is
+    /// closed by the change counts as not told.
     async fn change_tasks(&self, changes: &[(Task, Vec<TaskEvent>)]) -> StoreResult<()>;
     /// Tasks whose `wakes_at` is not after `at`, soonest first.
     async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>>;

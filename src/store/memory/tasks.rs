@@ -109,7 +109,7 @@ impl TaskBook for MemoryStore {
             task.version += 1;
             if let Some(stored) = book.tasks.get(&task.id) {
                 task.made.keep_purpose(&stored.made);
-                if task.state.is_closed() && !stored.state.is_closed() && task.made.touch.is_some() {
+                if task.state.is_closed() && task.made.touch.is_some() {
                     book.untold.insert(task.id);
                 }
             }

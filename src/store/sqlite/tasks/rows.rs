@@ -107,7 +107,7 @@ pub(super) async fn update(conn: &mut SqliteConnection, task: &Task) -> StoreRes
     let written = sqlx::query(
         "UPDATE task SET version = version + 1, title = ?, language = ?, skill = ?, urgency = ?, wanted_rm = ?, branch = ?, due_at = ?, \
          expires_at = ?, state = ?, rm = ?, assigned_at = ?, claimed_by = ?, lease_until = ?, reminded_at = ?, escalated_at = ?, wakes_at = ?, \
-         disposition = ?, connected_s = ?, next_contact = ?, result_at = ?, closed_at = ?, script = ?, notes = ? WHERE id = ? AND version = ?",
+         disposition = ?, connected_s = ?, next_contact = ?, result_at = ?, closed_at = ?, script = ?, notes = ?, told = 0 WHERE id = ? AND version = ?",
     )
     .bind(&made.title)
     .bind(&made.language)
