@@ -20,6 +20,7 @@ pub use approvals::{
 };
 use async_trait::async_trait;
 pub use records::*;
+pub use tasks::TaskBook;
 
 /// What can go wrong in a store. Texts carry no personal data.
 #[derive(Debug, thiserror::Error)]
@@ -288,7 +289,7 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable {
+pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

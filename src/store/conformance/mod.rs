@@ -15,6 +15,7 @@ mod money;
 mod people;
 mod reads;
 mod record;
+mod worklist;
 
 use super::Store;
 use crate::domain::tally::closed_sum;
@@ -42,6 +43,7 @@ cases! {
     reads: due_soonest_first due_only_of_these_steps awaiting_by_providers_name overdue_and_next_deadline orphans_after_a_new_fence emptied_batches_can_be_closed uncertain_are_listed scan_goes_on timeline_oldest_first call_off_closes call_off_twice receipts_are_kept;
     engine: touches_and_members_in_bulk rehearsals_are_another_time a_wave_is_counted_down sent_since_tells_what_stands ended_runs_schedule_nothing finished_runs_schedule_nothing further_corrections_start_nothing what_a_provider_has_taken_stays;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
+    worklist: a_key_makes_one_task lists_are_paged_in_order a_change_names_its_version tasks_wake_soonest_first touches_of_closed_tasks_are_told_once the_roster_and_its_loads the_newest_checkpoint_stands;
 }
 
 /// Runs every case on a store of its own and panics with the name and text of all that failed.

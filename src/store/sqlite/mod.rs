@@ -29,6 +29,7 @@ mod reports;
 mod revisions;
 mod rows;
 mod sums;
+mod tasks;
 
 use super::{Store, StoreResult};
 use crate::domain::consent::Purpose;
