@@ -5,6 +5,7 @@
 mod begin;
 mod book;
 mod consents;
+mod contacts;
 mod customers;
 mod facts;
 mod ledger;
