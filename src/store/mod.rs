@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
 use async_trait::async_trait;
 pub use records::*;
+pub use tasks::TaskBook;
 
 /// What can go wrong in a store. Texts carry no personal data.
 #[derive(Debug, thiserror::Error)]
@@ -291,7 +292,7 @@ pub trait LeaseTable: Send + Sync {
 /// Everything a store is.
 #[async_trait]
 pub trait Store:
-    CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable + contacts::ContactBook
+    CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + contacts::ContactBook
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -11,6 +11,7 @@ use touchline::domain::time::Timestamp;
 use touchline::domain::touch::Touch;
 use touchline::store::memory::MemoryStore;
 use touchline::store::contacts::{ContactBook, Report, Reported, ReportedContact, Wish, WishRow};
+use touchline::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskFilter};
 use touchline::store::*;
 
 /// The memory store, until its time comes.
@@ -378,6 +379,74 @@ impl LeaseTable for Faulty {
     async fn release(&self, fence: i64) -> StoreResult<()> {
         self.next_call("release")?;
         self.inner.release(fence).await
+    }
+}
+
+#[async_trait]
+impl TaskBook for Faulty {
+    async fn make_tasks(&self, new: &[NewTask]) -> StoreResult<Vec<(Task, bool)>> {
+        self.next_call("make_tasks")?;
+        self.inner.make_tasks(new).await
+    }
+    async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
+        self.next_call("task")?;
+        self.inner.task(id).await
+    }
+    async fn task_by_key(&self, key: &str) -> StoreResult<Option<Task>> {
+        self.next_call("task_by_key")?;
+        self.inner.task_by_key(key).await
+    }
+    async fn tasks(&self, filter: &TaskFilter) -> StoreResult<Vec<Task>> {
+        self.next_call("tasks")?;
+        self.inner.tasks(filter).await
+    }
+    async fn change_tasks(&self, changes: &[(Task, Vec<TaskEvent>)]) -> StoreResult<()> {
+        self.next_call("change_tasks")?;
+        self.inner.change_tasks(changes).await
+    }
+    async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("waking_tasks")?;
+        self.inner.waking_tasks(at, limit).await
+    }
+    async fn wake_unassigned(&self, at: Timestamp) -> StoreResult<u64> {
+        self.next_call("wake_unassigned")?;
+        self.inner.wake_unassigned(at).await
+    }
+    async fn open_touch_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("open_touch_tasks")?;
+        self.inner.open_touch_tasks(after, limit).await
+    }
+    async fn untold_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("untold_tasks")?;
+        self.inner.untold_tasks(after, limit).await
+    }
+    async fn mark_told(&self, tasks: &[TaskId]) -> StoreResult<()> {
+        self.next_call("mark_told")?;
+        self.inner.mark_told(tasks).await
+    }
+    async fn task_history(&self, id: TaskId) -> StoreResult<Vec<TaskEvent>> {
+        self.next_call("task_history")?;
+        self.inner.task_history(id).await
+    }
+    async fn loads(&self, since: Timestamp) -> StoreResult<Vec<(String, Load)>> {
+        self.next_call("loads")?;
+        self.inner.loads(since).await
+    }
+    async fn put_rms(&self, rms: &[Rm]) -> StoreResult<()> {
+        self.next_call("put_rms")?;
+        self.inner.put_rms(rms).await
+    }
+    async fn rms(&self) -> StoreResult<Vec<Rm>> {
+        self.next_call("rms")?;
+        self.inner.rms().await
+    }
+    async fn put_checkpoint(&self, checkpoint: &Checkpoint) -> StoreResult<bool> {
+        self.next_call("put_checkpoint")?;
+        self.inner.put_checkpoint(checkpoint).await
+    }
+    async fn checkpoints(&self, customer: CustomerId) -> StoreResult<Vec<Checkpoint>> {
+        self.next_call("checkpoints")?;
+        self.inner.checkpoints(customer).await
     }
 }
 

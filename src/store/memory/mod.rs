@@ -12,6 +12,7 @@ mod ledger;
 mod lists;
 mod record;
 mod state;
+mod tasks;
 
 use super::{ExportBook, ExportRow, LeaseTable, Store, StoreError, StoreResult};
 use crate::domain::ids::{CampaignId, CustomerId};

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub holders: BTreeMap<i64, BTreeMap<CampaignId, u64>>,
     pub exports: BTreeMap<i64, ExportRow>,
     pub exports_reserved: i64,
+    /// The worklist.
+    pub worklist: super::tasks::Worklist,
     pub fence: i64,
     pub owner: Option<i64>,
     pub contacts: super::contacts::Contacts,

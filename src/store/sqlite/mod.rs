@@ -29,6 +29,7 @@ mod record;
 mod reports;
 mod rows;
 mod sums;
+mod tasks;
 mod wishes;
 
 use super::{Store, StoreResult};
