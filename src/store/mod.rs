@@ -4,12 +4,13 @@
 pub mod approvals;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod contacts;
 pub mod memory;
 pub mod records;
 pub mod sqlite;
 pub mod tasks;
 
-use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, Contactability, HoldRecord, SuppressionRecord};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
@@ -19,6 +20,7 @@ pub use approvals::{
     ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
 };
 use async_trait::async_trait;
+pub use contacts::ContactBook;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -116,6 +118,13 @@ pub trait ConsentList: Send + Sync {
     /// Lifts suppressions whose `until` is not after `at`; returns how many customers changed. A channel stays suppressed while
     /// another suppression holds on it, and the mark of a complaint is never lifted.
     async fn lapse_suppressions(&self, at: Timestamp) -> StoreResult<u64>;
+    /// Appends an entry to a customer's log of holds (the same entry twice is one), and packs the hold that rules
+    /// (`domain::consent::ruling_hold`, rounded up to a quarter of an hour) beside the customer, with an entry in the change log.
+    /// Returns the end of that hold. When it ends sooner than before, touches of real runs that it had put off (`Scheduled`, reason
+    /// `Held`) are due at its end, or at the entry's `at` when nothing holds any more, in the same transaction.
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>>;
+    /// A customer's log of holds, oldest first.
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>>;
 }
 
 /// Campaign runs and everything kept once per run.
@@ -289,7 +298,7 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook {
+pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + ContactBook {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

@@ -6,6 +6,7 @@ mod approvals;
 mod begin;
 mod book;
 mod consents;
+mod contacts;
 mod customers;
 mod facts;
 mod ledger;
