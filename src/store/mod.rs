@@ -6,11 +6,15 @@ pub mod approvals;
 pub mod conformance;
 pub mod contacts;
 pub mod memory;
+mod merge;
+pub mod privacy;
 pub mod records;
+pub mod sealing;
 pub mod sqlite;
 pub mod tasks;
 
 use crate::domain::consent::{ConsentRecord, Contactability, HoldRecord, SuppressionRecord};
+use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
@@ -72,6 +76,10 @@ pub trait CustomerBook: Send + Sync {
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>>;
     /// Members of any list by number, with what `needs` names, in customer order and each once; unknown ones are left out.
     async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>>;
+    /// Customers who have this telephone number, ascending; several may share one.
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>>;
+    /// Customers who have this address, ascending, whatever its capitals.
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>>;
     /// How many customers there are.
     async fn customer_count(&self) -> StoreResult<i64>;
     /// How far an intake of this name and content hash got; `None`: never begun.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use touchline::domain::consent::{ConsentRecord, Contactability, HoldRecord, Purpose, SuppressionRecord};
+use touchline::domain::contact::{EmailAddress, Phone};
 use touchline::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TaskId, TouchKey};
 use touchline::domain::law::Rule;
 use touchline::domain::outcome::Reason;
@@ -54,6 +55,14 @@ impl CustomerBook for Faulty {
     async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>> {
         self.next_call("members")?;
         self.inner.members(customers, needs).await
+    }
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>> {
+        self.next_call("customers_by_phone")?;
+        self.inner.customers_by_phone(phone).await
+    }
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>> {
+        self.next_call("customers_by_email")?;
+        self.inner.customers_by_email(email).await
     }
     async fn customer_count(&self) -> StoreResult<i64> {
         self.next_call("customer_count")?;
