@@ -1,8 +1,10 @@
 //! The recorder: groups outcomes and receipts, settles them, commits them with the rows that they lead to, and only then
 //! gives credit back.
+use super::definitions::Definitions;
 use super::machine::Machine;
 use super::perform::StoreCall;
 use super::running::Running;
+use super::standing::Stand;
 use super::{Effect, Note, campaign, channel, conductor, janitor};
 use crate::channels::Receipt;
 use crate::domain::ids::{BatchId, CampaignId, RouteId};
@@ -51,8 +53,12 @@ pub type Meant = (Touch, Option<Arc<str>>);
 /// What it is told.
 #[derive(Debug)]
 pub enum Input {
-    /// A campaign is being run.
+    /// A campaign is being run, or goes on by a new version.
     Register(Arc<Running>),
+    /// A campaign is run no more.
+    Retired(CampaignId),
+    /// Definitions of campaigns that are not run; `None`: it cannot be read.
+    Loaded(Vec<(CampaignId, Option<Arc<Running>>)>),
     /// A batch was committed `Started`; so many first results are to come.
     Opened(BatchId, usize),
     /// First results from a route.
@@ -104,7 +110,7 @@ pub struct Recorder {
     fence: i64,
     linger_ms: i64,
     batch: usize,
-    running: HashMap<CampaignId, Arc<Running>>,
+    definitions: Definitions,
     open: HashMap<BatchId, usize>,
     waiting: Group,
     since: Option<Timestamp>,
@@ -124,13 +130,14 @@ const FIRST_LOOK_MS: i64 = 100;
 const EARLY: usize = 50_000;
 
 impl Recorder {
-    /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there.
-    pub fn new(fence: i64, linger_ms: i64, batch: usize) -> Self {
+    /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there. With `loads`
+    /// the definition of a campaign that is not run can be asked for.
+    pub fn new(fence: i64, linger_ms: i64, batch: usize, loads: bool) -> Self {
         Self {
             fence,
             linger_ms,
             batch,
-            running: HashMap::new(),
+            definitions: Definitions::new(loads),
             open: HashMap::new(),
             waiting: Group::default(),
             since: None,
@@ -179,12 +186,19 @@ impl Recorder {
     }
 
     /// A receipt changes a touch only upwards in the lattice; it is kept in any case.
-    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>) {
+    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>, effects: &mut Vec<Effect>) {
         self.matching = self.matching.saturating_sub(1);
+        let mut load = Vec::new();
         for (Heard { receipt, tries }, touch) in matched {
             if touch.is_none() && tries > 0 {
                 // It is on record already, as one of no touch of ours.
                 self.look_again(at, receipt, tries);
+                continue;
+            }
+            if let Some(id) = touch.as_ref().map(|(t, _)| t.key.campaign).filter(|id| self.definitions.is_unknown(*id)) {
+                if self.definitions.wait(id, Heard { receipt, tries }) {
+                    load.push(id);
+                }
                 continue;
             }
             let mut row = ReceiptRow {
@@ -197,7 +211,7 @@ impl Recorder {
             };
             let is_stranger = touch.is_none();
             if let Some((touch, attributes)) = touch
-                && let Some(running) = self.running.get(&touch.key.campaign)
+                && let Some(running) = self.definitions.get(touch.key.campaign)
             {
                 let result = SendResult::Done { disposition: receipt.disposition, connected_s: receipt.connected_s, cost_micros: None };
                 let outcome = Outcome { touch: touch.key, at: receipt.at, result };
@@ -211,6 +225,9 @@ impl Recorder {
             if is_stranger {
                 self.look_again(at, receipt, tries);
             }
+        }
+        if !load.is_empty() {
+            effects.push(Effect::Store(StoreCall::Load(load)));
         }
     }
 
@@ -234,8 +251,7 @@ impl Recorder {
     fn find(&mut self, heard: Vec<Heard>, effects: &mut Vec<Effect>) {
         if !heard.is_empty() {
             self.matching += 1;
-            let with_attributes = self.running.values().filter(|r| r.carries_attributes()).map(|r| r.id).collect();
-            effects.push(Effect::Store(StoreCall::Match { heard, with_attributes }));
+            effects.push(Effect::Store(StoreCall::Match { heard, with_attributes: self.definitions.with_attributes() }));
         }
     }
 
@@ -282,8 +298,12 @@ impl Machine for Recorder {
     type Effect = Effect;
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Register(running) => {
-                self.running.insert(running.id, running);
+            Input::Register(running) => self.definitions.register(running),
+            Input::Retired(id) => self.definitions.retire(id),
+            Input::Loaded(loaded) => {
+                // Looked up once more: now with attributes, where conditions of that campaign read them.
+                let heard = loaded.into_iter().flat_map(|(id, running)| self.definitions.loaded(id, running)).collect();
+                self.find(heard, effects);
             }
             Input::Opened(batch, n) => {
                 self.open.insert(batch, n);
@@ -293,13 +313,13 @@ impl Machine for Recorder {
                 let heard = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
                 self.find(heard, effects);
             }
-            Input::Matched(matched) => self.receipts(at, matched),
+            Input::Matched(matched) => self.receipts(at, matched, effects),
             Input::Found { found, closed } => {
                 self.waiting.janitor += 1;
                 self.waiting.closed.extend(closed);
                 for (touch, outcome) in found {
                     let settled = journey::settle_open(&touch, &outcome)
-                        .or_else(|| self.running.get(&touch.key.campaign).map(|r| Self::settle(r, &touch, &outcome, None)));
+                        .or_else(|| self.definitions.get(touch.key.campaign).map(|r| Self::settle(r, &touch, &outcome, None)));
                     if let Some(settled) = settled {
                         self.add(settled);
                     }
@@ -329,6 +349,11 @@ impl Machine for Recorder {
         [commit, self.early.keys().next().copied()].into_iter().flatten().min()
     }
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0 && self.early.is_empty()
+        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0 && self.early.is_empty() && self.definitions.waiting() == 0
+    }
+    fn stands(&self) -> Option<Stand> {
+        let group = |g: &Group| g.credit.values().sum::<usize>() + g.receipts.len();
+        let looked_for = self.early.values().map(Vec::len).sum::<usize>() + self.definitions.waiting();
+        Some(Stand::Recorder(group(&self.waiting) + self.committing.as_ref().map_or(0, |g| group(g).max(1)) + looked_for))
     }
 }

@@ -138,7 +138,7 @@ impl App {
         interrupt: impl Future<Output = ()>,
         watch: &mut impl FnMut(&CampaignRow, Stand),
     ) -> Result<(), Failure> {
-        let Engine { stopper, ended } = self.start_engine(rows, fence, seed).await?;
+        let Engine { handle, ended } = self.start_engine(rows, fence, seed).await?;
         tokio::pin!(interrupt, ended);
         let mut interrupted = false;
         loop {
@@ -152,7 +152,7 @@ impl App {
                 }
                 () = &mut interrupt, if !interrupted => {
                     interrupted = true;
-                    stopper.drain();
+                    handle.drain();
                 }
                 () = sleep_ms(SHOW_MS) => {
                     for row in rows {
@@ -196,6 +196,8 @@ impl App {
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
             sizes: self.sizes(),
+            resident: false,
+            load: None,
         };
         shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
     }
