@@ -14,6 +14,8 @@ mod rehearse;
 mod resolve;
 mod run;
 mod schema;
+mod serve;
+mod signals;
 pub mod ui;
 mod validate;
 mod verify;
@@ -62,6 +64,8 @@ enum Command {
     Rehearse(rehearse::Args),
     /// Submit campaigns and run them to their end, in real time, on the routes configured.
     Run(run::Args),
+    /// The daemon: scheduler, engine, HTTP API, pages.
+    Serve(serve::Args),
     /// Check campaign files: every fault with line and column, and what to do.
     Validate(validate::Args),
     /// Forecast a campaign before its launch: reach, losses, attempts, finish time, cost, collisions.
@@ -195,6 +199,7 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Demo(args) => demo::run(args, context).await,
         Command::Rehearse(args) => rehearse::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
+        Command::Serve(args) => serve::run(args, context).await,
         Command::Validate(args) => validate::run(&args, context),
         Command::Plan(args) => plan::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
