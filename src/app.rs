@@ -1,6 +1,8 @@
 //! The composition root: it alone knows every concrete type, and builds clock, store, channels and actors bottom-up.
 pub mod bench;
 pub mod carrier;
+mod closing;
+pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
@@ -20,6 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::desk::submit;
 use crate::domain::campaign::Campaign;
+use crate::domain::law::LawBook;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -98,19 +101,28 @@ impl App {
         Ok(routes)
     }
 
-    /// Puts a run together for the engine, and marks it running.
-    pub async fn running(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64, at: Timestamp) -> Result<Arc<Running>, Failure> {
+    /// The law of a run.
+    pub fn law_of(&self, _row: &CampaignRow, campaign: &Campaign) -> Result<Arc<dyn LawBook>, Failure> {
+        Ok(Arc::new(submit::law(campaign)?))
+    }
+
+    /// Puts a run together for the engine; what is missing for it (a route) is a failure.
+    pub async fn assemble(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64) -> Result<Running, Failure> {
         let campaign = self.campaign_of(&row)?;
-        let law = Arc::new(submit::law(&campaign)?);
-        let row = if row.status == Status::Approved {
-            let change = StatusChange { to: Status::Running, by: "engine".to_owned(), why: "started".to_owned(), at, reason: None };
-            self.store.set_status(row.id, &change).await?
-        } else {
-            row
-        };
+        let law = self.law_of(&row, &campaign)?;
         let waves = self.store.waves(row.id).await?;
         let routes: Vec<Route> = routes.iter().map(|(r, _)| r.clone()).collect();
-        Running::new(row, campaign, law, waves, &routes, fence).map(Arc::new).map_err(|faults| Failure::no(faults.join("\n")))
+        Running::new(row, campaign, law, waves, &routes, fence).map_err(|faults| Failure::no(faults.join("\n")))
+    }
+
+    /// Puts a run together for the engine, and marks it running.
+    pub async fn running(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64, at: Timestamp) -> Result<Arc<Running>, Failure> {
+        let mut running = self.assemble(row, routes, fence).await?;
+        if running.row.status == Status::Approved {
+            let change = StatusChange { to: Status::Running, by: "engine".to_owned(), why: "started".to_owned(), at, reason: None };
+            running.row = self.store.set_status(running.id, &change).await?;
+        }
+        Ok(Arc::new(running))
     }
 }
 

@@ -20,10 +20,12 @@ pub enum Input {
     Rescued,
     /// How the campaigns stand after that, and what was sent as far back as the longest limit looks.
     Standing(Vec<(CampaignId, Tallies)>, Vec<SentParts>),
-    /// Take up a campaign whose tallies stand so, now or when everything is launched.
-    Adopt(Arc<Running>, Tallies),
-    /// The same, with what the ledger knows for its limit, oldest first.
-    TakeUp(Arc<Running>, Tallies, Vec<SentParts>),
+    /// Take up a campaign, now or when everything is launched.
+    Adopt(Arc<Running>),
+    /// Its machines are there.
+    Adopted(Arc<Running>),
+    /// Let go of a campaign that is held, as if the process ended for it alone.
+    Release(CampaignId),
     /// A campaign that is held shall go on by this new version of it.
     Revise(Arc<Running>),
     /// It does.
@@ -64,8 +66,10 @@ pub struct Conductor {
     patience: Patience,
     /// It stays when no campaign is left, and takes up others.
     resident: bool,
-    /// Those that came before everything was launched.
-    adopting: Vec<(Arc<Running>, Tallies)>,
+    /// Those that came before everything was launched, or are being taken up.
+    adopting: BTreeMap<CampaignId, Arc<Running>>,
+    /// Those that are held no more as soon as nothing of them is under way.
+    releasing: BTreeSet<CampaignId>,
     campaigns: BTreeMap<CampaignId, (Arc<Running>, Wanted)>,
     /// Campaigns or routes that the drain waits for.
     quieting: BTreeSet<CampaignId>,
@@ -85,7 +89,8 @@ impl Conductor {
             phase: Phase::Starting,
             patience,
             resident,
-            adopting: Vec::new(),
+            adopting: BTreeMap::new(),
+            releasing: BTreeSet::new(),
             campaigns,
             quieting: BTreeSet::new(),
             draining: BTreeSet::new(),
@@ -106,52 +111,56 @@ impl Conductor {
         self.next_poll = Some(at.plus(self.patience.poll_ms));
         let mut standing: BTreeMap<CampaignId, Tallies> = standing.into_iter().collect();
         for (running, _) in self.campaigns.values() {
-            Self::start(running, standing.remove(&running.id).unwrap_or_default(), effects);
+            effects.push(Effect::Spawn(Arc::clone(running), standing.remove(&running.id).unwrap_or_default()));
+            effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
+            Self::start(running, effects);
         }
+        effects.push(Effect::Tell(Note::Recorder(recorder::Input::Open)));
+        effects.push(Effect::Tell(Note::Janitor(janitor::Input::Rounds)));
         // Before any campaign has answered a route's first ask: so no limit is asked before it knows.
         effects.extend(self.routes.iter().map(|r| Effect::Tell(Note::Channel(*r, channel::Input::Resume { past: Arc::clone(&past), hold }))));
-        for (running, tallies) in std::mem::take(&mut self.adopting) {
-            self.adopt(at, running, tallies, effects);
+        for running in std::mem::take(&mut self.adopting).into_values() {
+            self.adopt(running, effects);
         }
         if self.campaigns.is_empty() && !self.resident {
             self.drain(at, effects);
         }
     }
 
-    fn start(running: &Arc<Running>, tallies: Tallies, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Spawn(Arc::clone(running), tallies));
+    fn start(running: &Arc<Running>, effects: &mut Vec<Effect>) {
         // A wish that was made before this process began, or while none was there to hear it.
         effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
-        effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
         for route in running.all_routes() {
             effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
         }
         effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
     }
 
-    fn adopt(&mut self, at: Timestamp, running: Arc<Running>, tallies: Tallies, effects: &mut Vec<Effect>) {
+    fn adopt(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Starting => self.adopting.push((running, tallies)),
-            Phase::Running if self.campaigns.contains_key(&running.id) => {}
-            Phase::Running => match running.campaign.limits.rate {
-                // It has sent before: its limit must know what.
-                Some(rate) if running.row.cursor.0 > 0 => {
-                    effects.push(Effect::Store(StoreCall::Past { running, tallies, since: at.plus(-rate.per_ms) }));
+            Phase::Starting => {
+                self.adopting.insert(running.id, running);
+            }
+            Phase::Running => {
+                if !self.campaigns.contains_key(&running.id) && !self.adopting.contains_key(&running.id) {
+                    self.adopting.insert(running.id, Arc::clone(&running));
+                    // By the recorder: nothing of the run may be committed between the reading of its tallies and its first step.
+                    effects.push(Effect::Tell(Note::Recorder(recorder::Input::TakeUp(running))));
                 }
-                _ => self.take_up(running, tallies, Vec::new(), effects),
-            },
+            }
             // The next process takes it up.
             Phase::Quieting | Phase::Draining | Phase::Flushing | Phase::Over => {}
         }
     }
 
-    fn take_up(&mut self, running: Arc<Running>, tallies: Tallies, past: Vec<SentParts>, effects: &mut Vec<Effect>) {
-        if self.phase != Phase::Running || self.campaigns.contains_key(&running.id) {
+    fn adopted(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
+        self.adopting.remove(&running.id);
+        if self.phase != Phase::Running {
+            effects.push(Effect::Retire(running.id));
             return;
         }
         tracing::info!(campaign = %running.campaign.name, version = running.row.version, "taken up");
-        effects.push(Effect::Limit { campaign: running.id, rate: running.campaign.limits.rate, past });
-        Self::start(&running, tallies, effects);
+        Self::start(&running, effects);
         self.campaigns.insert(running.id, (Arc::clone(&running), running.row.wanted));
     }
 
@@ -185,6 +194,7 @@ impl Conductor {
     }
 
     fn ended(&mut self, at: Timestamp, id: CampaignId, effects: &mut Vec<Effect>) {
+        self.releasing.remove(&id);
         if let Some((running, _)) = self.campaigns.remove(&id) {
             for route in running.all_routes() {
                 effects.push(Effect::Tell(Note::Channel(route, channel::Input::Leave(id))));
@@ -213,8 +223,13 @@ impl Machine for Conductor {
             }
             Input::Standing(standing, past) if self.phase == Phase::Starting => self.launch(at, standing, past, effects),
             Input::Standing(..) => {}
-            Input::Adopt(running, tallies) => self.adopt(at, running, tallies, effects),
-            Input::TakeUp(running, tallies, past) => self.take_up(running, tallies, past, effects),
+            Input::Adopt(running) => self.adopt(running, effects),
+            Input::Adopted(running) => self.adopted(running, effects),
+            Input::Release(id) => {
+                if self.phase == Phase::Running && self.campaigns.contains_key(&id) && self.releasing.insert(id) {
+                    effects.push(Effect::Tell(Note::Campaign(id, campaign::Input::Drain)));
+                }
+            }
             Input::Revise(running) => {
                 if self.phase == Phase::Running && self.campaigns.contains_key(&running.id) {
                     effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Revise(running))));
@@ -246,6 +261,12 @@ impl Machine for Conductor {
                 }
             }
             Input::Drain => self.drain(at, effects),
+            Input::Quiet(id) if self.phase == Phase::Running => {
+                if self.releasing.contains(&id) {
+                    tracing::info!(campaign = %id, "let go");
+                    self.ended(at, id, effects);
+                }
+            }
             Input::Quiet(id) => {
                 self.quieting.remove(&id);
                 self.drain_routes(effects);

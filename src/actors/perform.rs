@@ -8,7 +8,7 @@ use crate::domain::decision::{Candidate, Decider, Grounds, Written};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, RouteId, StepNo, TouchKey};
 use crate::domain::law::WindowVerdict;
 use crate::domain::outcome::Reason;
-use crate::domain::tally::{Tallies, Tally};
+use crate::domain::tally::Tally;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use crate::store::{BeginRequest, Needs, Settled, Status, StatusChange, Store, StoreResult, WaveRow};
@@ -118,14 +118,12 @@ pub enum StoreCall {
         /// What it has sent since then is asked for too.
         since: Option<Timestamp>,
     },
-    /// What a campaign has sent before it is taken up.
-    Past {
-        /// Whose.
+    /// How a campaign stands that is taken up.
+    TakeUp {
+        /// Which.
         running: Arc<Running>,
-        /// How it stands.
-        tallies: Tallies,
-        /// Since then.
-        since: Timestamp,
+        /// What it has sent since then is asked for too.
+        since: Option<Timestamp>,
     },
     /// The definitions of runs that are not held, for receipts that speak of them.
     Load(Vec<CampaignId>),
@@ -227,9 +225,10 @@ impl Performer {
                 by_route.into_iter().map(|(route, touches)| Note::Channel(route, channel::Input::Query(touches))).collect()
             }
             StoreCall::Revise { running, since } => vec![self.revise(&running, since).await?],
-            StoreCall::Past { running, tallies, since } => {
-                let past = store.sent_since(since).await?;
-                vec![Note::Conductor(conductor::Input::TakeUp(running, tallies, past))]
+            StoreCall::TakeUp { running, since } => {
+                let past = if let Some(since) = since { store.sent_since(since).await? } else { Vec::new() };
+                let tallies = store.tallies(running.id).await?;
+                vec![Note::Recorder(recorder::Input::Stands { running, tallies, past })]
             }
             StoreCall::Load(ids) => {
                 let mut loaded = Vec::new();

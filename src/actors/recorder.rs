@@ -10,10 +10,11 @@ use crate::channels::Receipt;
 use crate::domain::ids::{BatchId, CampaignId, RouteId};
 use crate::domain::journey;
 use crate::domain::outcome::{Outcome, SendResult};
+use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
-use crate::store::{ReceiptRow, Recorded, Settled};
-use std::collections::{BTreeMap, HashMap};
+use crate::store::{ReceiptRow, Recorded, SentParts, Settled};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A touch that was handed to a carrier.
@@ -55,6 +56,19 @@ pub type Meant = (Touch, Option<Arc<str>>);
 pub enum Input {
     /// A campaign is being run, or goes on by a new version.
     Register(Arc<Running>),
+    /// Take up a campaign: read how it stands while nothing is being committed, and start its machines.
+    TakeUp(Arc<Running>),
+    /// It stands so.
+    Stands {
+        /// Which.
+        running: Arc<Running>,
+        /// Its tallies.
+        tallies: Tallies,
+        /// What was sent, as far as its limit looks back, oldest first.
+        past: Vec<SentParts>,
+    },
+    /// Everything is launched: receipts that came before are looked at now.
+    Open,
     /// A campaign is run no more.
     Retired(CampaignId),
     /// Definitions of campaigns that are not run; `None`: it cannot be read.
@@ -115,6 +129,11 @@ pub struct Recorder {
     waiting: Group,
     since: Option<Timestamp>,
     committing: Option<Group>,
+    /// Campaigns to be taken up between two commits, and the one that is.
+    taking_up: VecDeque<Arc<Running>>,
+    reading: bool,
+    /// Receipts that came before everything was launched: how a run stands is being read.
+    unopened: Option<Vec<Heard>>,
     matching: usize,
     /// Receipts that came before the acceptance was on record in which the provider names the touch: by when to look again.
     early: BTreeMap<Timestamp, Vec<Heard>>,
@@ -142,6 +161,9 @@ impl Recorder {
             waiting: Group::default(),
             since: None,
             committing: None,
+            taking_up: VecDeque::new(),
+            reading: false,
+            unopened: Some(Vec::new()),
             matching: 0,
             early: BTreeMap::new(),
             flushing: false,
@@ -255,6 +277,30 @@ impl Recorder {
         }
     }
 
+    /// One thing at a time is asked of the store.
+    fn is_busy(&self) -> bool {
+        self.committing.is_some() || self.reading
+    }
+
+    fn take_up(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.is_busy() {
+            return;
+        }
+        let Some(running) = self.taking_up.pop_front() else { return };
+        self.reading = true;
+        // A run that has sent before: its limit must know what.
+        let since = running.campaign.limits.rate.filter(|_| running.row.cursor.0 > 0).map(|rate| at.plus(-rate.per_ms));
+        effects.push(Effect::Store(StoreCall::TakeUp { running, since }));
+    }
+
+    fn start(&mut self, running: Arc<Running>, tallies: Tallies, past: Vec<SentParts>, effects: &mut Vec<Effect>) {
+        self.reading = false;
+        effects.push(Effect::Limit { campaign: running.id, rate: running.campaign.limits.rate, past });
+        effects.push(Effect::Spawn(Arc::clone(&running), tallies));
+        self.definitions.register(Arc::clone(&running));
+        effects.push(Effect::Tell(Note::Conductor(conductor::Input::Adopted(running))));
+    }
+
     fn commit(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
         if self.waiting.is_empty() {
             self.since = None;
@@ -262,7 +308,7 @@ impl Recorder {
         }
         let since = *self.since.get_or_insert(at);
         let full = self.waiting.settlements.len() >= self.batch;
-        if self.committing.is_some() || !(full || self.flushing || at.since(since) >= self.linger_ms) {
+        if self.is_busy() || !(full || self.flushing || at.since(since) >= self.linger_ms) {
             return;
         }
         self.since = None;
@@ -310,7 +356,16 @@ impl Machine for Recorder {
             }
             Input::Outcomes { route, told } => self.outcomes(route, told),
             Input::Receipts(receipts) => {
-                let heard = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
+                let heard: Vec<Heard> = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
+                match &mut self.unopened {
+                    Some(waiting) => waiting.extend(heard),
+                    None => self.find(heard, effects),
+                }
+            }
+            Input::TakeUp(running) => self.taking_up.push_back(running),
+            Input::Stands { running, tallies, past } => self.start(running, tallies, past, effects),
+            Input::Open => {
+                let heard = self.unopened.take().unwrap_or_default();
                 self.find(heard, effects);
             }
             Input::Matched(matched) => self.receipts(at, matched, effects),
@@ -330,7 +385,12 @@ impl Machine for Recorder {
                     effects.push(Effect::Tell(Note::Janitor(janitor::Input::Committed)));
                 }
             }
-            Input::Flush => self.flushing = true,
+            Input::Flush => {
+                self.flushing = true;
+                self.taking_up.clear();
+                let heard = self.unopened.take().unwrap_or_default();
+                self.find(heard, effects);
+            }
             Input::Committed(recorded) => self.committed(recorded, effects),
             Input::Wake => {}
         }
@@ -338,6 +398,7 @@ impl Machine for Recorder {
         if !self.flushing || (self.waiting.is_empty() && self.committing.is_none()) {
             self.look(at, effects);
         }
+        self.take_up(at, effects);
         self.commit(at, effects);
         if self.flushing && self.is_idle() && !self.flushed_told {
             self.flushed_told = true;
@@ -345,11 +406,11 @@ impl Machine for Recorder {
         }
     }
     fn wakes_at(&self) -> Option<Timestamp> {
-        let commit = if self.committing.is_some() { None } else { self.since.map(|since| since.plus(self.linger_ms)) };
+        let commit = if self.is_busy() { None } else { self.since.map(|since| since.plus(self.linger_ms)) };
         [commit, self.early.keys().next().copied()].into_iter().flatten().min()
     }
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0 && self.early.is_empty() && self.definitions.waiting() == 0
+        self.waiting.is_empty() && !self.is_busy() && self.matching == 0 && self.early.is_empty() && self.definitions.waiting() == 0
     }
     fn stands(&self) -> Option<Stand> {
         let group = |g: &Group| g.credit.values().sum::<usize>() + g.receipts.len();

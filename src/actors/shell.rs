@@ -13,7 +13,6 @@ use super::{Address, Effect, Note, channel, conductor, recorder};
 use crate::channels::{Carrier, CarrierEvent};
 use crate::clock::{Clock, sleep_ms};
 use crate::domain::ids::{CampaignId, CustomerId, RouteId};
-use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
 use std::collections::HashMap;
@@ -193,10 +192,14 @@ impl EngineHandle {
     pub fn drain(&self) {
         self.say(Said::Drain);
     }
-    /// Takes up a campaign whose tallies stand so (a resident engine; another has none to spare once it drains).
-    pub fn adopt(&self, running: Arc<Running>, tallies: Tallies) {
+    /// Takes up a campaign, from where the store says that it stands. One that is held already goes on as it does.
+    pub fn adopt(&self, running: Arc<Running>) {
         self.board.hold(running.id, true);
-        self.note(Note::Conductor(conductor::Input::Adopt(running, tallies)));
+        self.note(Note::Conductor(conductor::Input::Adopt(running)));
+    }
+    /// Lets go of a campaign without ending it: nothing more is begun, what is not sent goes back, what is with a carrier is awaited.
+    pub fn release(&self, id: CampaignId) {
+        self.note(Note::Conductor(conductor::Input::Release(id)));
     }
     /// Lets a campaign that is held go on by a new approved version of the same run: other pace, budget, window, schedule or routes,
     /// the same journey and audience. One that is not held is left alone: it is taken up by its newest version.
