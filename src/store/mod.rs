@@ -148,6 +148,11 @@ pub trait CampaignBook: Send + Sync {
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
     /// All runs, newest first (by hand-in, then by order of creation).
     async fn campaigns(&self) -> StoreResult<Vec<CampaignRow>>;
+    /// Real runs that are not closed, in whatever order.
+    async fn open_runs(&self) -> StoreResult<Vec<CampaignRow>> {
+        let all = self.campaigns().await?;
+        Ok(all.into_iter().filter(|row| !row.id.is_rehearsal() && !row.status.is_closed()).collect())
+    }
     /// Changes status, with who and why, into the campaign's history; a change that `Status::may_become` does not allow is a
     /// conflict. The first `Running` sets `started_at`, a closed status `finished_at`, `Stopped` the `stop_reason` unless
     /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.
@@ -306,7 +311,9 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + ContactBook {
+pub trait Store:
+    CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + ContactBook
+{
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

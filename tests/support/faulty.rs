@@ -13,8 +13,8 @@ use touchline::domain::outcome::Reason;
 use touchline::domain::tally::Tallies;
 use touchline::domain::time::Timestamp;
 use touchline::domain::touch::Touch;
-use touchline::store::memory::MemoryStore;
 use touchline::store::contacts::{ContactBook, Report, Reported, ReportedContact, Wish, WishRow};
+use touchline::store::memory::MemoryStore;
 use touchline::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskFilter};
 use touchline::store::*;
 

@@ -35,8 +35,8 @@ mod rows;
 mod sealed;
 mod sums;
 mod tasks;
-mod wishes;
 mod tombstone;
+mod wishes;
 
 use super::sealing::Sealer;
 use super::{Store, StoreResult};
