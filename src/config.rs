@@ -168,6 +168,8 @@ pub struct LogConfig {
     pub level: Level,
     /// Form.
     pub format: LogFormat,
+    /// The OTLP/HTTP address of an OpenTelemetry collector; left out: no traces are sent.
+    pub traces: Option<String>,
 }
 
 /// What flags say; the strongest voice.
