@@ -371,8 +371,9 @@ fn loader(app: &Arc<App>, fence: i64) -> Loader {
                 Err(StoreError::NotFound { .. }) => return Ok(None),
                 Err(other) => return Err(other),
             };
-            let definition = app.campaign_of(&row).and_then(|campaign| Ok((app.law_of(&row, &campaign)?, campaign)));
-            Ok(definition.ok().map(|(law, campaign)| Arc::new(Running::at_rest(row, campaign, law, fence))))
+            let Ok(campaign) = app.campaign_of(&row) else { return Ok(None) };
+            let Ok(law) = app.law_of(&row, &campaign).await else { return Ok(None) };
+            Ok(Some(Arc::new(Running::at_rest(row, campaign, law, fence))))
         })
     })
 }
