@@ -417,3 +417,44 @@ fn what_waits_in_a_route_is_withdrawn_with_its_customer() {
     }
     assert!(waited > 20, "only {waited} were started and not sent when their customers opted out");
 }
+
+/// A campaign is let go in mid-flight and taken up again later, by the same engine; a drain then names what it waits for.
+#[test]
+fn what_is_let_go_goes_on_when_it_is_taken_up_again_and_a_drain_says_what_it_waits_for() {
+    for seed in seeds(3) {
+        let scene = Scene::new(200, vec![fast(), campaign("beside", |_| {})], &[Channel::Call], Script { latency_ms: 20_000, ..Script::rough(seed) });
+        let setup = resident(&scene, 2, START);
+        let (id, fence) = (setup.campaigns[0].id, setup.fence);
+        let mut world = World::new(&setup, carriers(&scene.routes, scene.script, &scene.memory), START).with_slow_store(delays(seed, 40));
+        let (let_go, again) = (START.plus(3 * SECOND), START.plus(2 * MINUTE));
+        world.tell(let_go, Note::Conductor(conductor::Input::Release(id)));
+        let mut steps = 0;
+        let mut run_to = |world: &mut World, at: Timestamp| {
+            while world.now() < at {
+                steps += 1;
+                assert!(matches!(now(world.run(Some(steps), async |_, _| {})), End::Cut(_)), "seed {seed}");
+            }
+        };
+        run_to(&mut world, let_go.plus(40 * SECOND));
+        assert_eq!(world.standing().campaigns, [setup.campaigns[1].id], "seed {seed}: {}", world.standing());
+        let sent = |after: Timestamp| scene.memory.lock().unwrap().sends.iter().filter(|(at, d)| d.touch.campaign == id && *at > after).count();
+        assert_eq!(sent(let_go.plus(1)), 0, "seed {seed}: a send of a campaign that was let go");
+        adopt(&scene, &mut world, again, &scene.campaigns[0], fence);
+        run_to(&mut world, again.plus(5 * SECOND));
+        assert!(sent(again) > 50, "seed {seed}: it goes on");
+        let drained_at = world.now();
+        drain(&mut world, drained_at);
+        run_to(&mut world, drained_at.plus(100));
+        let standing = world.standing();
+        assert!(standing.phase.is_draining() && standing.quieting.contains(&id), "seed {seed}: {standing}");
+        assert!(standing.to_string().contains("route call-main: ") && standing.routes[0].load.in_flight > 50, "seed {seed}: {standing}");
+        assert!(matches!(scene.run(&mut world, None), End::Done(_)), "seed {seed}");
+        scene.sums_close();
+        now(scene.store.release(fence)).unwrap();
+        let setup = resident(&scene, 2, again.plus(HOUR));
+        let mut world = World::new(&setup, carriers(&scene.routes, scene.script, &scene.memory), again.plus(HOUR));
+        drain(&mut world, START.plus(8 * DAY));
+        assert!(matches!(scene.run(&mut world, None), End::Done(_)), "seed {seed}");
+        scene.all_closed();
+    }
+}
