@@ -8,6 +8,8 @@ pub mod operate;
 pub mod outcome;
 pub mod rehearse;
 pub mod run;
+pub mod telemetry;
+pub mod tls;
 
 pub use failure::Failure;
 
