@@ -206,7 +206,7 @@ async fn a_run_under_way_is_revised_in_pace_window_and_routes_alone() {
         refused(approve_as(store, revised.seal.short(), "Ann").await, &["another person"]);
         refused(approve_as(store, approve::seal(store, &row).await.unwrap().short(), "bob").await, &["revision 1", revised.seal.short()]);
         // Another text replaces it; who wrote at the one before stays an author.
-        let other = file(&FILE.replace("100/s}", "20/s, caps: [3/d]}").replace("routes: [sms-one]", "routes: [sms-one, sms-two]"));
+        let other = file(&FILE.replace("100/s}", "20/s, caps: [{count: 3, per: 1d}]}").replace("routes: [sms-one]", "routes: [sms-one, sms-two]"));
         let revised = hand_in(store, &other, "bob").await.unwrap();
         assert_eq!(revised.revision.as_ref().unwrap().authors, ["bob", "ann"]);
         for by in ["ann", "bob"] {
@@ -348,7 +348,8 @@ async fn versions_are_compared_by_meaning_and_by_line() {
             .replace("{list: all}", "{list: all, holdout: 5%}")
             .replace("limits: {", "limits: {budget: 10.00 CNY, ")
             .replace("Good morning", "Good evening");
-        let text = format!("{text}    attempts: 3\nconversions:\n  - {{name: deposit, fact: aum_daily_average, window: 30d}}\n");
+        let text = format!("{text}stop_on: [complaint]\nconversions:\n  - {{name: deposit, fact: aum_daily_average, window: 30d}}\n");
+        file(&text);
         let diff = compare_versions(store, "spring", None, None, Some(&text)).await.unwrap();
         let changes = diff.changes.unwrap();
         let mut aspects: Vec<Aspect> = changes.iter().map(|c| c.aspect).collect();
