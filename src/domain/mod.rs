@@ -1,6 +1,7 @@
 //! The pure heart: what a campaign, a touch, an outcome and a rule are. No async, no I/O, no clock, no random source.
 pub mod access;
 pub mod attribution;
+pub mod callback;
 pub mod campaign;
 pub mod caps;
 pub mod changes;
@@ -21,6 +22,7 @@ pub mod outcome;
 pub mod pacing;
 pub mod planning;
 pub mod preset;
+pub mod reported;
 pub mod seal;
 pub mod sms_parts;
 pub mod tally;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 #[async_trait]
 impl CampaignBook for MemoryStore {
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow> {
+        crate::store::contacts::refuse_house_name("campaign", &new.name)?;
         let mut state = self.lock();
         if !state.lists.contains_key(&new.list) {
             return Err(not_found("list", new.list));

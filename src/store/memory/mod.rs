@@ -6,12 +6,14 @@ mod approvals;
 mod begin;
 mod book;
 mod consents;
+mod contacts;
 mod customers;
 mod facts;
 mod ledger;
 mod lists;
 mod record;
 mod state;
+mod tasks;
 
 use super::{ExportBook, ExportRow, LeaseTable, Store, StoreError, StoreResult};
 use crate::domain::ids::{CampaignId, CustomerId};

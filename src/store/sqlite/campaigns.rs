@@ -46,6 +46,7 @@ pub(super) async fn by_id(conn: &mut SqliteConnection, id: CampaignId) -> StoreR
     campaign_row(&found.ok_or_else(|| StoreError::NotFound { what: "campaign", name: id.to_string(), hint: String::new() })?)
 }
 
+/// Enters a change into a campaign's history.
 pub(super) async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChange) -> StoreResult<()> {
     sqlx::query("INSERT INTO campaign_history (campaign_id, status, by, why, at, reason) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(id.0)
@@ -125,6 +126,7 @@ pub(super) async fn change_status(conn: &mut SqliteConnection, id: CampaignId, c
 #[async_trait]
 impl CampaignBook for SqliteStore {
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow> {
+        crate::store::contacts::refuse_house_name("campaign", &new.name)?;
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
         let audience = frozen(&mut writing.tx, new.audience).await?;
@@ -188,6 +190,13 @@ impl CampaignBook for SqliteStore {
         .iter()
         .map(campaign_row)
         .collect()
+    }
+
+    async fn open_runs(&self) -> StoreResult<Vec<CampaignRow>> {
+        let mut reader = self.reader().await?;
+        let rows = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE id > 0 AND finished_at IS NULL"))).fetch_all(&mut *reader).await?;
+        let rows: StoreResult<Vec<CampaignRow>> = rows.iter().map(campaign_row).collect();
+        Ok(rows?.into_iter().filter(|row| !row.status.is_closed()).collect())
     }
 
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
