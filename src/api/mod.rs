@@ -9,6 +9,7 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 mod caller;
+mod campaigns;
 mod extract;
 mod guard;
 mod health;
@@ -61,7 +62,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), campaigns::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

@@ -300,23 +300,25 @@ impl Daemon {
             self.engine.release(row.id);
             return Ok(());
         }
-        if *known == row.hash || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && self.app.now() < seen.at) {
+        let revised = *known != row.hash || self.app.store.approved_revision(row.id).await?.is_some();
+        if !revised || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && self.app.now() < seen.at) {
             return Ok(());
         }
-        let (id, hash) = (row.id, row.hash.clone());
-        self.take_revision(row).await?;
+        let id = row.id;
+        let hash = self.take_revision(row).await?;
         self.held.insert(id, hash);
         self.waiting.remove(&id);
         Ok(())
     }
 
-    /// Lets a run that is held go on by the version that `row` bears.
-    pub async fn take_revision(&self, row: CampaignRow) -> Result<(), Failure> {
+    /// Lets a run that is held go on by its approved revision, or else by the version that `row` bears; gives the hash of its file.
+    pub async fn take_revision(&self, row: CampaignRow) -> Result<String, Failure> {
         let id = row.id;
         let running = self.app.running(row, &self.routes, self.fence, self.app.now()).await?;
+        let hash = running.row.hash.clone();
         self.engine.revise(running);
         self.shared.no_trouble(id);
-        Ok(())
+        Ok(hash)
     }
 
     async fn look_at_free(&mut self, row: &CampaignRow) -> Result<(), Failure> {
@@ -352,7 +354,8 @@ impl Daemon {
 
 /// Whether the engine holds runs of this status.
 fn is_to_be_run(status: Status) -> bool {
-    status == Status::Approved || is_under_way(status)
+    // An approved run waits for an operator to start it.
+    status == Status::Scheduled || is_under_way(status)
 }
 
 /// Whether a run of this status has begun.

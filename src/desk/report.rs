@@ -23,7 +23,7 @@ pub struct ConversionSummary {
 }
 
 /// Treated against holdout for one conversion rule.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LiftSummary {
     /// The conversion rule.
     pub name: String,
@@ -40,16 +40,17 @@ pub struct LiftSummary {
 }
 
 /// A decimal amount and its currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Amount {
     /// A decimal string.
     pub amount: String,
     /// ISO 4217.
+    #[schemars(with = "String")]
     pub currency: Currency,
 }
 
 /// Attempts made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Attempts {
     /// All.
     pub total: i64,
@@ -62,7 +63,7 @@ pub struct Attempts {
 }
 
 /// A line of conversions: one rule in one currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Conversion {
     /// The rule.
     pub name: String,
@@ -71,16 +72,19 @@ pub struct Conversion {
     /// A decimal string.
     pub amount: String,
     /// ISO 4217.
+    #[schemars(with = "String")]
     pub currency: Currency,
 }
 
 /// The report.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Name.
     pub campaign: String,
     /// Version.
     pub version: i64,
+    /// The revision that it follows; 0: the file as it was handed in.
+    pub revision: i64,
     /// Whether it contacted nobody.
     pub rehearsal: bool,
     /// Where it stands.
@@ -89,6 +93,7 @@ pub struct Report {
     pub audience: i64,
     /// Customers by state: all eleven, always; their sum is the audience.
     #[serde(serialize_with = "in_order")]
+    #[schemars(with = "BTreeMap<String, i64>")]
     pub counts: Vec<(&'static str, i64)>,
     /// Suppressed customers by reason.
     pub suppressed: BTreeMap<String, i64>,
@@ -171,6 +176,7 @@ pub fn report(
     Ok(Report {
         campaign: campaign.name.clone(),
         version: campaign.version,
+        revision: campaign.revision,
         rehearsal: campaign.id.is_rehearsal(),
         status: campaign.status.name(),
         audience: campaign.audience,
