@@ -9,6 +9,7 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 mod caller;
+mod campaigns;
 mod extract;
 mod guard;
 mod health;
@@ -62,7 +63,15 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), pages::operations()].into_iter().flatten().collect()
+    [
+        health::operations(),
+        openapi::operations_here(),
+        pages::operations(),
+        campaigns::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// 200 with JSON.
