@@ -165,7 +165,8 @@ impl App {
 
     /// Puts an engine together and starts it, on the carriers configured.
     pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
-        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed)).await
+        let tasks = self.task_sink();
+        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed, &tasks, &self.clock)).await
     }
 
     /// Puts an engine together and starts it, on carriers of the caller's.
