@@ -1,14 +1,19 @@
-//! Touches become tasks of this store's worklist: the sink of routes of kind `worklist`.
+//! Touches become tasks of this store's worklist (the sink of routes of kind `worklist`), and what becomes of tasks goes to the engine.
 use super::App;
+use crate::actors::shell::EngineHandle;
 use crate::campaign_file;
-use crate::channels::Dispatch;
 use crate::channels::worklist::{TaskSink, task_key};
+use crate::channels::{CarrierEvent, Dispatch, Receipt};
+use crate::clock::sleep_ms;
+use crate::desk::DeskResult;
+use crate::desk::worklist::{self, Teller};
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::{CampaignId, CustomerId, TaskId};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MINUTE, Timestamp};
 use crate::store::tasks::{NewTask, TaskKind};
 use crate::store::{Needs, Person, Store, StoreResult};
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -97,5 +102,66 @@ impl App {
     /// Where routes of kind `worklist` make their tasks.
     pub fn task_sink(&self) -> Arc<dyn TaskSink> {
         Arc::new(StoreSink::new(Arc::clone(&self.store)))
+    }
+}
+
+/// How often the worklist is looked after, in milliseconds.
+const ROUND_MS: u64 = 1_000;
+/// Rounds at once at most, when there is more than one round deals with.
+const ROUNDS_AT_ONCE: usize = 20;
+
+/// What looks after the worklist of a store beside its engine: see [`App::keep_worklist`].
+pub struct Keeper {
+    store: Arc<dyn Store>,
+    zone: Tz,
+    teller: Teller,
+    /// Open tasks up to here have been asked whether they are still wanted.
+    asked: TaskId,
+    /// Tasks of who is away are handed over again then.
+    cover_at: Timestamp,
+}
+
+impl Keeper {
+    /// Over a store, for a bank in this zone.
+    pub fn new(store: Arc<dyn Store>, zone: Tz) -> Self {
+        Self { store, zone, teller: Teller::default(), asked: TaskId(0), cover_at: Timestamp(0) }
+    }
+
+    /// One round: tasks go to somebody, idle claims come back, what is over or not wanted any more is closed. Gives the receipts that the
+    /// engine does not have yet.
+    pub async fn round(&mut self, now: Timestamp) -> DeskResult<Vec<Receipt>> {
+        let store = self.store.as_ref();
+        (_, self.asked) = worklist::call_off_round(store, self.asked, now).await?;
+        if now >= self.cover_at {
+            worklist::cover_round(store, self.zone, now).await?;
+            self.cover_at = now.plus(MINUTE);
+        }
+        for _ in 0..ROUNDS_AT_ONCE {
+            if !worklist::assign_round(store, self.zone, now).await?.more {
+                break;
+            }
+        }
+        self.teller.receipts(store).await
+    }
+}
+
+impl App {
+    /// Looks after the worklist every second as long as an engine runs: never ends by itself.
+    pub fn keep_worklist(&self, engine: EngineHandle) -> impl Future<Output = ()> + Send + 'static {
+        let clock = Arc::clone(&self.clock);
+        let mut keeper = Keeper::new(Arc::clone(&self.store), self.config.worklist.timezone);
+        async move {
+            loop {
+                match keeper.round(clock.now()).await {
+                    Ok(receipts) => {
+                        for receipt in receipts {
+                            engine.report(receipt.route, vec![CarrierEvent::Receipt(receipt)]);
+                        }
+                    }
+                    Err(fault) => tracing::error!(%fault, "the worklist could not be looked after, and will be in a moment"),
+                }
+                sleep_ms(ROUND_MS).await;
+            }
+        }
     }
 }

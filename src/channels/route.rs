@@ -136,6 +136,7 @@ impl RouteSpec {
     pub fn contacts_people(&self) -> bool {
         match self.kind {
             RouteKind::Simulator | RouteKind::RemoteSimulator => false,
+            RouteKind::Worklist => true,
         }
     }
 

@@ -176,6 +176,8 @@ pub(super) async fn view(store: &dyn Store, actor: &Actor, task: Task, now: Time
     let customer = store.customer(&reference).await?.ok_or_else(|| no_task(task.id))?;
     let line = line(actor, &task, reference, now);
     let whole = customer.phone.as_ref().filter(|_| line.mine).map(|phone| phone.reveal().to_owned());
+    // A hold that is over stays on record.
+    let held_until = customer.contactability.held_until().filter(|until| *until > now);
     let masked = explain::identity(customer);
     let mut campaigns = HashMap::new();
     let mut timeline = Vec::new();
@@ -201,7 +203,7 @@ pub(super) async fn view(store: &dyn Store, actor: &Actor, task: Task, now: Time
             timezone: masked.timezone,
             language: masked.language,
         },
-        held_until: None,
+        held_until,
         history: store.task_history(task.id).await?,
         script: task.made.script,
         result: task.result,
