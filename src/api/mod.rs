@@ -16,6 +16,7 @@ mod openapi;
 mod operation;
 mod problem;
 mod server;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -61,7 +62,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), worklist::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

@@ -125,10 +125,8 @@ pub struct TaskView {
     #[schemars(with = "Option<String>")]
     pub held_until: Option<Timestamp>,
     /// What came of it.
-    #[schemars(with = "Option<serde_json::Value>")]
     pub result: Option<TaskResult>,
     /// The task's history, oldest first.
-    #[schemars(with = "Vec<serde_json::Value>")]
     pub history: Vec<TaskEvent>,
     /// The customer's touches, newest first: at most 50.
     pub timeline: Vec<TimelineLine>,
