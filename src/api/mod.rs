@@ -18,6 +18,7 @@ mod operation;
 mod pages;
 mod problem;
 mod server;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -68,6 +69,7 @@ pub fn operations() -> Vec<Operation> {
         openapi::operations_here(),
         pages::operations(),
         campaigns::operations(),
+        worklist::operations(),
     ]
     .into_iter()
     .flatten()
