@@ -3,6 +3,8 @@ use super::channel::Channel;
 use super::ids::CustomerId;
 use super::law::{LawBook, Rule, Whereabouts, WindowVerdict};
 use super::time::{DAY, MINUTE, Timestamp};
+use super::worklist::assign::TRY_AGAIN_MS;
+use super::worklist::{Task, TaskKind};
 use chrono::{MappedLocalTime, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -77,7 +79,7 @@ pub enum NotThen {
 }
 
 /// The instants that a wall clock shows as `local`: none in a gap, two when clocks are set back.
-fn instants(zone: Tz, local: NaiveDateTime) -> Vec<Timestamp> {
+pub fn instants(zone: Tz, local: NaiveDateTime) -> Vec<Timestamp> {
     match zone.from_local_datetime(&local) {
         MappedLocalTime::Single(one) => vec![one.to_utc().into()],
         MappedLocalTime::Ambiguous(first, second) => {
@@ -126,4 +128,66 @@ fn no_rule() -> Rule {
 /// What the clock of a zone shows at an instant, as people write it there (`2026-11-24T09:00:00+08:00`).
 pub fn local(at: Timestamp, zone: Tz) -> String {
     at.utc().with_timezone(&zone).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false)
+}
+
+/// What the time made of a callback's task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// Its RM was reminded.
+    Reminded,
+    /// It was missed: the branch's lead sees it before everything else.
+    Escalated,
+}
+
+/// The priority of a callback: before the ordinary work of a list.
+pub const CALLBACK_PRIORITY: u8 = 7;
+/// The priority of one that was missed: before everything else.
+pub const MISSED_PRIORITY: u8 = 9;
+
+/// Looks at a callback's or a referral's task: what the time has made of it, and the task as it shall be, with its next alarm set. `None`:
+/// nothing changes. (Leases, expiry and assignment are the worklist's: `worklist::lease`, `worklist::assign`.)
+pub fn attend(task: &Task, times: &CallbackTimes, now: Timestamp) -> Option<(Task, Vec<Nudge>)> {
+    if task.state.is_closed() {
+        return None;
+    }
+    let (mut after, mut nudges) = (task.clone(), Vec::new());
+    let is_callback = task.made.kind == TaskKind::Callback;
+    let at_work = task.running_lease(now);
+    let mut alarm = None;
+    if is_callback && task.escalated_at.is_none() {
+        // Whoever is at work on it is left in peace until their lease ends.
+        let missed = task.made.due_at.plus(times.escalate_after_ms).max(at_work.unwrap_or(Timestamp(0)));
+        if missed <= now {
+            (after.escalated_at, after.made.priority) = (Some(now), MISSED_PRIORITY);
+            nudges.push(Nudge::Escalated);
+        } else {
+            alarm = Some(missed);
+        }
+    }
+    if is_callback && after.escalated_at.is_none() && task.reminded_at.is_none() && at_work.is_none() {
+        let remind = task.made.due_at.plus(-times.remind_before_ms);
+        // There must be somebody to remind; being put onto a list wakes the task.
+        if remind <= now && task.rm.is_some() {
+            after.reminded_at = Some(now);
+            nudges.push(Nudge::Reminded);
+        } else if remind > now {
+            alarm = alarm.into_iter().chain([remind]).min();
+        }
+    }
+    if task.rm.is_none() {
+        alarm = alarm.into_iter().chain([now.plus(TRY_AGAIN_MS)]).min();
+    }
+    after.wakes_at = None;
+    after.sleep_until(alarm);
+    // A lease that is over, or the end, is the worklist's to see to, at once.
+    (after != *task).then_some((after, nudges))
+}
+
+/// A task of which an earlier time was agreed, with the new one: whoever has it keeps it, and is reminded anew.
+pub fn moved(task: &Task, due_at: Timestamp, times: &CallbackTimes, now: Timestamp) -> Task {
+    let mut after = task.clone();
+    (after.made.due_at, after.made.expires_at) = (due_at, Some(due_at.plus(times.expire_after_ms)));
+    (after.reminded_at, after.escalated_at, after.made.priority) = (None, None, CALLBACK_PRIORITY);
+    after.wakes_at = Some(now);
+    after
 }
