@@ -67,6 +67,8 @@ pub enum Input {
     },
     /// What an operator wants.
     Control(Wanted),
+    /// When the next scheduled touch of each route is due: sooner than was known, when a hold was lifted.
+    Sooner(Vec<(RouteId, Timestamp)>),
     /// The process ends: begin nothing more.
     Drain,
     /// What was left has been called off.
@@ -179,12 +181,20 @@ impl Campaign {
     }
 
     fn lower_due(&mut self, due: Option<Timestamp>, effects: &mut Vec<Effect>) {
-        let Some(due) = due else { return };
-        for route in self.running.all_routes() {
-            let known = self.next_due.entry(route).or_insert(due);
-            *known = (*known).min(due);
+        if let Some(due) = due {
+            self.sooner(self.running.all_routes().into_iter().map(|r| (r, due)).collect(), effects);
+            self.call_resting(effects);
         }
-        self.call_resting(effects);
+    }
+
+    fn sooner(&mut self, all: Vec<(RouteId, Timestamp)>, effects: &mut Vec<Effect>) {
+        let before = self.next_due.clone();
+        for (route, due) in all {
+            self.next_due.entry(route).and_modify(|known| *known = due.min(*known)).or_insert(due);
+        }
+        if before != self.next_due {
+            self.call_resting(effects);
+        }
     }
 
     /// When the list may be turned for a route: now (`Ok`), at a time, or not before something happens.
@@ -287,7 +297,6 @@ impl Campaign {
         if self.busy != Busy::No || self.outstanding > 0 {
             return;
         }
-        let in_doubt = self.in_state(State::Uncertain);
         if self.draining {
             if !self.quiet_told {
                 self.quiet_told = true;
@@ -309,19 +318,17 @@ impl Campaign {
             Phase::Running | Phase::Paused => {
                 let open = self.in_state(State::Scheduled) + self.in_state(State::Started);
                 if self.list_done && open == 0 && self.phase == Phase::Running {
-                    match self.doubt.holds_end(at, in_doubt) {
+                    match self.doubt.holds_end(at, self.in_state(State::Uncertain)) {
                         (_, true) => effects.push(Effect::Store(StoreCall::Doubtful(Arc::clone(&self.running)))),
                         (true, false) => {}
-                        (false, false) => self.finish(at, effects),
+                        (false, false) => {
+                            self.phase = Phase::Ended;
+                            self.set_status(Status::Finished, None, at, effects);
+                        }
                     }
                 }
             }
         }
-    }
-
-    fn finish(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Ended;
-        self.set_status(Status::Finished, None, at, effects);
     }
 
     fn set_status(&self, to: Status, reason: Option<Reason>, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -447,6 +454,7 @@ impl Machine for Campaign {
                 self.call_resting(effects);
             }
             Input::Control(wanted) => self.control(at, wanted, effects),
+            Input::Sooner(due) => self.sooner(due, effects),
             Input::Drain => {
                 self.draining = true;
                 self.put_back(effects);

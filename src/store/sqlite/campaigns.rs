@@ -57,6 +57,12 @@ pub(super) async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &
     Ok(())
 }
 
+/// The number of a route's name, in a write transaction.
+pub(super) async fn intern(conn: &mut SqliteConnection, name: &str) -> StoreResult<RouteId> {
+    sqlx::query("INSERT OR IGNORE INTO route (name) VALUES (?)").bind(name).execute(&mut *conn).await?;
+    Ok(RouteId(sqlx::query_scalar("SELECT id FROM route WHERE name = ?").bind(name).fetch_one(conn).await?))
+}
+
 #[async_trait]
 impl CampaignBook for SqliteStore {
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow> {
@@ -297,10 +303,9 @@ impl CampaignBook for SqliteStore {
         }
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        sqlx::query("INSERT OR IGNORE INTO route (name) VALUES (?)").bind(name).execute(&mut *writing.tx).await?;
-        let id = sqlx::query_scalar("SELECT id FROM route WHERE name = ?").bind(name).fetch_one(&mut *writing.tx).await?;
+        let id = intern(&mut writing.tx, name).await?;
         writing.commit().await?;
-        Ok(RouteId(id))
+        Ok(id)
     }
 
     async fn routes(&self) -> StoreResult<Vec<(RouteId, String)>> {
