@@ -2,6 +2,7 @@
 use super::caller::{Caller, bearer};
 use super::operation::{Access, Operation};
 use super::{House, Problem};
+use crate::app::telemetry;
 use crate::clock::monotonic;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,6 +11,7 @@ use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Lets a request through to its operation, or answers it with a problem.
 pub(super) async fn pass<B: MessageBody + 'static>(
@@ -19,9 +21,25 @@ pub(super) async fn pass<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = monotonic();
-    request.extensions_mut().insert(Arc::clone(&operation));
-    let admitted = admit(&operation, &house, &request).await;
-    let response = match admitted {
+    let span = tracing::info_span!("request", operation = operation.id, status = tracing::field::Empty);
+    if let Some(parent) = request.headers().get("traceparent").and_then(|v| v.to_str().ok()) {
+        telemetry::join(&span, parent);
+    }
+    let response = answer(&operation, &house, request, next).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    span.record("status", status);
+    house.measured(&operation, status, began.elapsed());
+    Ok(response)
+}
+
+async fn answer<B: MessageBody + 'static>(
+    operation: &Arc<Operation>,
+    house: &House,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> ServiceResponse<BoxBody> {
+    request.extensions_mut().insert(Arc::clone(operation));
+    match admit(operation, house, &request).await {
         Err(problem) => request.into_response(problem.error_response()),
         Ok(()) => {
             let http = request.request().clone();
@@ -30,9 +48,7 @@ pub(super) async fn pass<B: MessageBody + 'static>(
                 Err(error) => ServiceResponse::new(http, problem_of(&error).error_response()),
             }
         }
-    };
-    house.measured(&operation, response.status().as_u16(), began.elapsed());
-    Ok(response)
+    }
 }
 
 async fn admit(operation: &Operation, house: &House, request: &ServiceRequest) -> Result<(), Problem> {

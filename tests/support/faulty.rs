@@ -1,16 +1,20 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
+#[path = "faulty_approvals.rs"]
+mod approvals;
+
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use touchline::domain::consent::{ConsentRecord, Contactability, HoldRecord, Purpose, SuppressionRecord};
+use touchline::domain::contact::{EmailAddress, Phone};
 use touchline::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TaskId, TouchKey};
 use touchline::domain::law::Rule;
 use touchline::domain::outcome::Reason;
 use touchline::domain::tally::Tallies;
 use touchline::domain::time::Timestamp;
 use touchline::domain::touch::Touch;
-use touchline::store::memory::MemoryStore;
 use touchline::store::contacts::{ContactBook, Report, Reported, ReportedContact, Wish, WishRow};
+use touchline::store::memory::MemoryStore;
 use touchline::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskFilter};
 use touchline::store::*;
 
@@ -51,6 +55,14 @@ impl CustomerBook for Faulty {
     async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>> {
         self.next_call("members")?;
         self.inner.members(customers, needs).await
+    }
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>> {
+        self.next_call("customers_by_phone")?;
+        self.inner.customers_by_phone(phone).await
+    }
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>> {
+        self.next_call("customers_by_email")?;
+        self.inner.customers_by_email(email).await
     }
     async fn customer_count(&self) -> StoreResult<i64> {
         self.next_call("customer_count")?;

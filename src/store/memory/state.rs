@@ -1,7 +1,7 @@
 //! The rows, and the indexes that follow them.
 use super::super::{
-    CampaignRow, CreditRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, StatusChange, StoreError, StoreResult,
-    WaveRow,
+    ApprovalRow, CampaignRow, CreditRow, EmergencyRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, RevisionRow,
+    StatusChange, StoreError, StoreResult, TextRow, WaveRow,
 };
 use super::{CustomerId, not_found};
 use crate::domain::consent::{ConsentRecord, HoldRecord, Purpose, SuppressionRecord};
@@ -98,6 +98,11 @@ pub(super) struct Run {
     pub heads: BTreeMap<CustomerId, u32>,
     pub scheduled: BTreeSet<(Timestamp, CustomerId, u32, StepNo)>,
     pub uncertain: BTreeSet<(CustomerId, u32)>,
+    pub texts: Vec<TextRow>,
+    pub approvals: Vec<ApprovalRow>,
+    pub revisions: Vec<RevisionRow>,
+    /// The emergency stop that nobody has lifted.
+    pub emergency: Option<EmergencyRow>,
 }
 
 /// An open batch.

@@ -72,11 +72,8 @@ async fn house(writing: &mut Writing<'_>, purpose: Purpose, at: Timestamp) -> St
              no contact can be recorded in this store"
         )));
     }
-    let list: i64 = sqlx::query_scalar("INSERT INTO list (name, opened_at) VALUES (?, ?) RETURNING id")
-        .bind(name)
-        .bind(at.0)
-        .fetch_one(&mut *writing.tx)
-        .await?;
+    let list: i64 =
+        sqlx::query_scalar("INSERT INTO list (name, opened_at) VALUES (?, ?) RETURNING id").bind(name).bind(at.0).fetch_one(&mut *writing.tx).await?;
     let id: i64 = sqlx::query_scalar("UPDATE meta SET last_run = last_run + 1 RETURNING last_run").fetch_one(&mut *writing.tx).await?;
     sqlx::query(
         "INSERT INTO campaign (id, name, rehearsal, version, source, hash, status, audience_list, list, audience, checksum, currency, purpose, \

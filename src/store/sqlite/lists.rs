@@ -179,7 +179,7 @@ impl ListBook for SqliteStore {
         let mut reader = self.reader().await?;
         let seen_change = members::seen_change(&mut reader).await?;
         // One more than asked tells whether anything follows.
-        let mut members = members::page(&mut reader, list, after, limit.saturating_add(1), needs).await?;
+        let mut members = members::page(&mut reader, list, after, limit.saturating_add(1), needs, &self.sealer).await?;
         let last = members.len() <= limit;
         members.truncate(limit);
         Ok(Page { last, members, seen_change })
