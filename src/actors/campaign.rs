@@ -150,7 +150,6 @@ impl Campaign {
             None if running.row.status == Status::Paused => Phase::Paused,
             None => Phase::Running,
         };
-        let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
         Self {
             phase,
             draining: false,
@@ -164,7 +163,7 @@ impl Campaign {
             out_of_budget_at: None,
             wave: None,
             wave_left: None,
-            next_due,
+            next_due: running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect(),
             resting: Vec::new(),
             wake: Some(running.ends_at),
             doubt: Doubt::new(running.askable),
@@ -197,18 +196,15 @@ impl Campaign {
     }
 
     fn lower_due(&mut self, due: Option<Timestamp>, effects: &mut Vec<Effect>) {
-        if let Some(due) = due {
-            self.sooner(self.running.all_routes().into_iter().map(|r| (r, due)).collect(), effects);
-            self.call_resting(effects);
-        }
+        let Some(due) = due else { return };
+        self.sooner(self.running.all_routes().into_iter().map(|r| (r, due)).collect(), effects);
+        self.call_resting(effects);
     }
 
     fn sooner(&mut self, all: Vec<(RouteId, Timestamp)>, effects: &mut Vec<Effect>) {
-        let before = self.next_due.clone();
-        for (route, due) in all {
-            self.next_due.entry(route).and_modify(|known| *known = due.min(*known)).or_insert(due);
-        }
-        if before != self.next_due {
+        let earlier: Vec<_> = all.into_iter().filter(|(route, due)| self.next_due.get(route).is_none_or(|known| due < known)).collect();
+        if !earlier.is_empty() {
+            self.next_due.extend(earlier);
             self.call_resting(effects);
         }
     }
