@@ -8,6 +8,7 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+mod callbacks;
 mod caller;
 mod extract;
 mod guard;
@@ -42,6 +43,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -61,7 +64,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), callbacks::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.
