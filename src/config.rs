@@ -2,9 +2,11 @@
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 mod callbacks;
 mod serve;
+mod worklist;
 
 pub use callbacks::CallbacksConfig;
 pub use serve::ServeConfig;
+pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
 use crate::finance::MailTls;
@@ -36,6 +38,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon listens.
     pub serve: ServeConfig,
+    /// How tasks are given to relationship managers.
+    pub worklist: WorklistConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
     /// The law and the times of callbacks that customers wish for.
@@ -236,7 +240,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "approval", "callbacks", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "worklist", "approval", "callbacks", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -254,6 +258,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
+        worklist: section(figment, &root, "worklist", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
         callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
@@ -378,6 +383,7 @@ impl Config {
         }
         faults.extend(self.serve.faults());
         faults.extend(self.callbacks.faults());
+        faults.extend(self.worklist.faults());
         faults.extend(check_routes(&self.routes));
         faults
     }
@@ -420,6 +426,7 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("worklist", keys_of::<WorklistConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
             ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),

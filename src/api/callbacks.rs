@@ -5,6 +5,7 @@ use crate::desk::callbacks::{Wanted, WishSeen, law, wanted};
 use crate::desk::contacts::{ContactSeen, Happened, Heard, HoldAsked, HoldSeen, happened, hold, lift};
 use crate::desk::referrals::{self, CheckpointSaid, CheckpointSeen, ReferralSeen, Referred};
 use crate::desk::timeline::timeline;
+use crate::desk::worklist::{self, Reported};
 use crate::desk::{DeskError, DeskResult};
 use crate::domain::access::Role;
 use crate::domain::channel::Channel;
@@ -36,6 +37,9 @@ pub struct CallbackAnswer {
     /// The touch whose outcome it is: told to the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt_for: Option<String>,
+    /// The task whose result it is: recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_of: Option<i64>,
     /// The wish as it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wish: Option<WishSeen>,
@@ -206,7 +210,11 @@ async fn post_happened(house: &House, caller: &Caller, said: &Happened) -> Reply
             daemon.receipts(route, vec![receipt]);
             accepted(&CallbackAnswer { receipt_for: Some(heard.touch.to_string()), ..CallbackAnswer::default() })
         }
-        Heard::Task(id, _) => Err(Problem::conflict(format!("a task's outcome is its result: POST /v1/worklist/{id}/result"))),
+        Heard::Task(id, result) => {
+            let reported = Reported { disposition: result.disposition, connected_s: result.connected_s, notes: None, next_contact: None, at: Some(result.at) };
+            let (_, made) = worklist::result(house.store.as_ref(), caller, id, &reported, house.now()).await?;
+            answer(made, &CallbackAnswer { result_of: Some(id.0), ..CallbackAnswer::default() })
+        }
     }
 }
 

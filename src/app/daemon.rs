@@ -148,7 +148,8 @@ impl App {
     /// Takes the store's fence and starts the resident engine on the routes configured. What a process before it has left is settled
     /// first, and half-finished campaigns go on. Another process that is sending is a failure.
     pub async fn daemon(self: Arc<Self>, seed: u64) -> Result<(DaemonHandle, DaemonEnd), Failure> {
-        self.daemon_on(|spec, id| channels::build(spec, id, seed)).await
+        let (tasks, clock) = (self.task_sink(), Arc::clone(&self.clock));
+        self.daemon_on(move |spec, id| channels::build(spec, id, seed, &tasks, &clock)).await
     }
 
     /// The same on carriers of the caller's.
@@ -208,12 +209,18 @@ impl Daemon {
         }
         let Engine { handle, ended } = app.put_together(routes.clone(), campaigns, fence, Some(loader(&app, fence)), carrier)?;
         let (closed, queue) = mpsc::unbounded_channel();
+        let worklist = tokio::spawn(app.keep_worklist(handle.clone()));
         let closing = tokio::spawn(Closing::new(Arc::clone(&app), Arc::clone(&shared), queue).run());
         let daemon = Self { app, engine: handle.clone(), fence, routes, shared: Arc::clone(&shared), held, waiting: BTreeMap::new(), closed };
-        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing))))
+        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing, worklist))))
     }
 
-    async fn run(mut self, ended: tokio::sync::oneshot::Receiver<Result<(), String>>, mut closing: JoinHandle<()>) -> Result<(), Failure> {
+    async fn run(
+        mut self,
+        ended: tokio::sync::oneshot::Receiver<Result<(), String>>,
+        mut closing: JoinHandle<()>,
+        worklist: JoinHandle<()>,
+    ) -> Result<(), Failure> {
         tokio::pin!(ended);
         let end = loop {
             let end = tokio::select! {
@@ -233,6 +240,7 @@ impl Daemon {
                 }
             }
         };
+        worklist.abort();
         let Self { app, fence, closed, shared, held, .. } = self;
         // What has ended in the last moment is closed too; what is left is done at the next start.
         for id in held.into_keys() {

@@ -16,6 +16,7 @@ pub mod resolve;
 pub mod revise;
 pub mod submit;
 pub mod timeline;
+pub mod worklist;
 
 use crate::store::StoreError;
 

@@ -1,5 +1,6 @@
 //! Referrals of a transaction from one person or channel to another, and checkpoints: where the customer left off.
 use super::contacts::{customer_of, name_fault};
+use super::worklist::may_see;
 use super::{DeskError, DeskResult};
 use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
@@ -237,14 +238,12 @@ fn onward(law: &dyn LawBook, channel: Channel, customer: &CustomerRow, now: Time
     }
 }
 
-/// A task about a customer whom the actor may see, with that customer; for all others there is none.
+/// A task that the actor may see, with its customer; for all others there is none.
 pub async fn task_of(store: &dyn Store, actor: &Actor, id: i64) -> DeskResult<(Task, CustomerRow)> {
     let missing = || DeskError::from(StoreError::NotFound { what: "task", name: id.to_string(), hint: "; read the list again".to_owned() });
     let task = store.task(TaskId(id)).await?.ok_or_else(missing)?;
     let reference = store.references(task.made.customer, task.made.customer).await?.pop().map(|(_, reference)| reference);
     let customer = store.customer(reference.as_deref().unwrap_or_default()).await?.ok_or_else(missing)?;
-    // A task that has come to an RM by cover, assignment or referral is theirs to see, whosever the customer is.
-    let own = actor.rm.as_deref().is_some_and(|rm| task.rm.as_deref() == Some(rm));
-    let branch = actor.rm.is_none() && actor.branch.is_some() && task.made.branch == actor.branch;
-    if own || branch || actor.sees(customer.branch.as_deref(), customer.rm.as_deref()) { Ok((task, customer)) } else { Err(missing()) }
+    // As in the worklist: a task that has come to an RM by cover, assignment or referral is theirs to see, whosever the customer is.
+    if may_see(actor, &task) { Ok((task, customer)) } else { Err(missing()) }
 }
