@@ -211,7 +211,8 @@ async fn post_happened(house: &House, caller: &Caller, said: &Happened) -> Reply
             accepted(&CallbackAnswer { receipt_for: Some(heard.touch.to_string()), ..CallbackAnswer::default() })
         }
         Heard::Task(id, result) => {
-            let reported = Reported { disposition: result.disposition, connected_s: result.connected_s, notes: None, next_contact: None, at: Some(result.at) };
+            let reported =
+                Reported { disposition: result.disposition, connected_s: result.connected_s, notes: None, next_contact: None, at: Some(result.at) };
             let (_, made) = worklist::result(house.store.as_ref(), caller, id, &reported, house.now()).await?;
             answer(made, &CallbackAnswer { result_of: Some(id.0), ..CallbackAnswer::default() })
         }
@@ -222,7 +223,8 @@ async fn task_callback(house: House, caller: Caller, id: Path<i64>, body: Body<W
     let (task, customer) = referrals::task_of(house.store.as_ref(), &caller, *id).await?;
     let WantedOfTask { local_time, timezone, topic, cancelled } = body.0;
     let topic = topic.or(Some(task.made.title.clone()));
-    let asked = Wanted { source: None, id: format!("task-{}", task.id), customer: customer.reference, local_time, timezone, topic, cancelled, at: None };
+    let asked =
+        Wanted { source: None, id: format!("task-{}", task.id), customer: customer.reference, local_time, timezone, topic, cancelled, at: None };
     // Whoever has the task may speak for its customer, whosever the customer is.
     let caller = Caller(crate::domain::access::Actor { branch: None, rm: None, ..caller.0 });
     let (wish, made) = wished(&house, &caller, &asked).await?;

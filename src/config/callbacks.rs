@@ -61,7 +61,10 @@ impl CallbacksConfig {
             }
         }
         if self.escalate_after_min >= self.expire_after_min {
-            faults.push("callbacks.expire_after_min: expected more than callbacks.escalate_after_min: who is told of a missed call must have time for it".to_owned());
+            faults.push(
+                "callbacks.expire_after_min: expected more than callbacks.escalate_after_min: who is told of a missed call must have time for it"
+                    .to_owned(),
+            );
         }
         if let Err(law) = Law::compose(&self.policy, Purpose::Service, &[Channel::Call], &[]) {
             faults.extend(law.into_iter().map(|fault| format!("callbacks.policy: {fault}")));

@@ -101,7 +101,9 @@ pub async fn wanted(
             faults.push("local_time: expected a time by the customer's clock such as 2026-11-25T15:30, found none".to_owned());
             None
         }
-        (Some(text), false) => zone.and_then(|zone| read_local(text, &mut faults).and_then(|local| instant(law, zone, local, now, overtaken, &mut faults))),
+        (Some(text), false) => {
+            zone.and_then(|zone| read_local(text, &mut faults).and_then(|local| instant(law, zone, local, now, overtaken, &mut faults)))
+        }
     };
     if customer.as_ref().is_some_and(|c| c.contactability.is_suppressed(Channel::Call) && !asked.cancelled) {
         faults.push("customer: on a suppression list for calls; have it lifted first, or write to the customer".to_owned());
@@ -212,7 +214,10 @@ async fn settle(store: &dyn Store, row: &WishRow, whom: &For, times: &CallbackTi
         store.settle_wish(wish, task).await?;
         return Ok((task, made));
     }
-    Err(StoreError::Conflict("the task of this wish is being changed by others all the time; the wish is kept, and a round will bring it about".into()).into())
+    Err(StoreError::Conflict(
+        "the task of this wish is being changed by others all the time; the wish is kept, and a round will bring it about".into(),
+    )
+    .into())
 }
 
 async fn cancelled(store: &dyn Store, task: &Task, wish: &Wish, now: Timestamp) -> DeskResult<TaskId> {

@@ -191,3 +191,71 @@ pub fn moved(task: &Task, due_at: Timestamp, times: &CallbackTimes, now: Timesta
     after.wakes_at = Some(now);
     after
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TaskId;
+    use crate::domain::worklist::lease::{LEASE_MS, claim, lapse};
+    use crate::domain::worklist::{NewTask, TaskState};
+    use proptest::prelude::*;
+
+    const T0: Timestamp = Timestamp(1_795_478_400_000);
+
+    fn task(kind: TaskKind, due_at: Timestamp) -> Task {
+        let expires_at = Some(due_at.plus(DAY));
+        let made = NewTask {
+            key: "k".into(),
+            kind,
+            customer: CustomerId(1),
+            touch: None,
+            title: "t".into(),
+            script: None,
+            language: None,
+            skill: None,
+            priority: CALLBACK_PRIORITY,
+            wanted_rm: None,
+            branch: None,
+            due_at,
+            expires_at,
+            at: T0,
+        };
+        made.row(TaskId(1))
+    }
+
+    proptest! {
+        /// Looked at each minute, whatever is done in between: reminded once and before the escalation, escalated once, never while somebody
+        /// is at work, and asleep afterwards unless the worklist has something to do at once.
+        #[test]
+        fn a_callback_is_reminded_and_escalated_once(due in 0..300_i64, assigned in 0..400_i64, claims in prop::collection::vec(0..600_i64, 0..3), referral in any::<bool>()) {
+            let kind = if referral { TaskKind::Referral } else { TaskKind::Callback };
+            let times = CallbackTimes::default();
+            let mut task = task(kind, T0.plus(due * MINUTE));
+            let mut seen = Vec::new();
+            for minute in 0..600 {
+                let now = T0.plus(minute * MINUTE);
+                if minute == assigned {
+                    task.rm = Some("rm-1".into());
+                    task.sleep_until(None);
+                }
+                if claims.contains(&minute) {
+                    task = claim(&task, "rm-1", now, LEASE_MS).unwrap_or(task);
+                }
+                if task.wakes_at.is_none_or(|wakes| wakes > now) {
+                    continue;
+                }
+                task = lapse(&task, now).map_or(task, |(after, _)| after);
+                let at_work = task.running_lease(now).is_some();
+                if let Some((after, nudges)) = attend(&task, &times, now) {
+                    prop_assert!(nudges.is_empty() || !at_work);
+                    seen.extend(nudges);
+                    task = after;
+                }
+                prop_assert!(task.wakes_at.is_none_or(|wakes| wakes > now), "still awake at minute {minute}");
+            }
+            prop_assert!(seen.len() <= 2 && !(referral && !seen.is_empty()));
+            prop_assert!(seen != [Nudge::Escalated, Nudge::Reminded] && (seen.len() < 2 || seen[0] != seen[1]));
+            prop_assert!(referral || task.state != TaskState::Open || seen.contains(&Nudge::Escalated) || due > 560);
+        }
+    }
+}

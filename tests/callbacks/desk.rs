@@ -240,10 +240,10 @@ async fn a_hold_has_its_bounds_and_its_owner() {
         assert!(is_missing(&lift(store, &rm(), "c1", T0).await, "customer"));
         assert_eq!(lift(store, &rm(), "c0", T0.plus(MINUTE)).await.unwrap().held_until, None);
         let log = store.holds(store.customer("c0").await.unwrap().unwrap().id).await.unwrap();
-        assert_eq!(log.iter().map(|e| (e.by.as_str(), e.why.as_str(), e.until.is_some())).collect::<Vec<_>>(), [
-            ("li.wei", "meeting on Friday", true),
-            ("li.wei", "lifted", false)
-        ]);
+        assert_eq!(
+            log.iter().map(|e| (e.by.as_str(), e.why.as_str(), e.until.is_some())).collect::<Vec<_>>(),
+            [("li.wei", "meeting on Friday", true), ("li.wei", "lifted", false)]
+        );
     }
 }
 

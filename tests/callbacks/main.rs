@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod desk;
+mod http;
 mod lawful;
 mod order;
 #[path = "../support/mod.rs"]

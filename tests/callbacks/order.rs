@@ -69,7 +69,8 @@ fn posts() -> impl Strategy<Value = (Vec<Report>, Vec<usize>)> {
     prop::collection::vec(report(), 1..14).prop_flat_map(|reports| {
         let each: Vec<usize> = (0..reports.len()).collect();
         let more = prop::collection::vec(0..reports.len(), 0..10);
-        (Just(reports), Just(each).prop_shuffle(), more).prop_flat_map(|(reports, each, more)| (Just(reports), Just([each, more].concat()).prop_shuffle()))
+        (Just(reports), Just(each).prop_shuffle(), more)
+            .prop_flat_map(|(reports, each, more)| (Just(reports), Just([each, more].concat()).prop_shuffle()))
     })
 }
 
