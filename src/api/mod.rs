@@ -15,6 +15,7 @@ mod guard;
 mod health;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod server;
 
@@ -64,7 +65,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), callbacks::operations()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), pages::operations(), callbacks::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.
