@@ -18,6 +18,7 @@ mod operation;
 mod pages;
 mod problem;
 mod server;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -65,7 +66,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), pages::operations(), callbacks::operations()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), pages::operations(), worklist::operations(), callbacks::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

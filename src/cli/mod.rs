@@ -22,6 +22,7 @@ mod signals;
 pub mod ui;
 mod validate;
 mod verify;
+mod worklist;
 
 use crate::app::{Access, App, Failure};
 use crate::config::{self, Config, Overrides};
@@ -87,6 +88,8 @@ enum Command {
     Export(export::Args),
     /// Recompute an export's totals and hashes from its files and the ledger, and compare.
     Verify(verify::Args),
+    /// Tasks for relationship managers: list, claim, release, report; and the roster.
+    Worklist(worklist::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
     /// Measure: touches, import, export.
@@ -216,6 +219,7 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Explain(args) => explain::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
+        Command::Worklist(args) => worklist::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),

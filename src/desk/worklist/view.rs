@@ -126,10 +126,8 @@ pub struct TaskView {
     #[schemars(with = "Option<String>")]
     pub held_until: Option<Timestamp>,
     /// What came of it.
-    #[schemars(with = "Option<serde_json::Value>")]
     pub result: Option<TaskResult>,
     /// The task's history, oldest first.
-    #[schemars(with = "Vec<serde_json::Value>")]
     pub history: Vec<TaskEvent>,
     /// Where the customer left off: open checkpoints, newest first.
     pub checkpoints: Vec<CheckpointSeen>,
