@@ -8,6 +8,7 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+mod callbacks;
 mod caller;
 mod campaigns;
 mod extract;
@@ -45,6 +46,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -70,6 +73,7 @@ pub fn operations() -> Vec<Operation> {
         pages::operations(),
         campaigns::operations(),
         worklist::operations(),
+        callbacks::operations(),
     ]
     .into_iter()
     .flatten()

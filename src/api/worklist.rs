@@ -65,6 +65,7 @@ fn view_example() -> Value {
         "held_until": null,
         "result": null,
         "history": [{"what": "made", "by": "engine", "why": "journey", "at": "2026-11-24T01:00:00Z"}],
+        "checkpoints": [{"name": "loan-application", "step": "income", "left_on": "app", "detail": {}, "at": "2026-11-24T02:00:00Z", "closed": false}],
         "timeline": [{"at": "2026-11-24T01:00:00Z", "campaign": "term-deposit-2026q4", "channel": "worklist", "state": "started", "reason": "none", "connected_s": 0}]
     });
     if let (Value::Object(view), Value::Object(more)) = (&mut view, more) {

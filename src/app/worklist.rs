@@ -6,7 +6,9 @@ use crate::channels::worklist::{TaskSink, task_key};
 use crate::channels::{CarrierEvent, Dispatch, Receipt};
 use crate::clock::sleep_ms;
 use crate::desk::DeskResult;
+use crate::desk::callbacks;
 use crate::desk::worklist::{self, Teller};
+use crate::domain::callback::CallbackTimes;
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::{CampaignId, CustomerId, TaskId};
 use crate::domain::time::{MINUTE, Timestamp};
@@ -119,12 +121,20 @@ pub struct Keeper {
     asked: TaskId,
     /// Tasks of who is away are handed over again then.
     cover_at: Timestamp,
+    /// When callbacks are reminded of and escalated.
+    callbacks: CallbackTimes,
 }
 
 impl Keeper {
     /// Over a store, for a bank in this zone.
     pub fn new(store: Arc<dyn Store>, zone: Tz) -> Self {
-        Self { store, zone, teller: Teller::default(), asked: TaskId(0), cover_at: Timestamp(0) }
+        Self { store, zone, teller: Teller::default(), asked: TaskId(0), cover_at: Timestamp(0), callbacks: CallbackTimes::default() }
+    }
+
+    /// With other times for callbacks.
+    #[must_use]
+    pub fn with_callbacks(self, callbacks: CallbackTimes) -> Self {
+        Self { callbacks, ..self }
     }
 
     /// One round: tasks go to somebody, idle claims come back, what is over or not wanted any more is closed. Gives the receipts that the
@@ -141,6 +151,8 @@ impl Keeper {
                 break;
             }
         }
+        // After the tasks have come to somebody: there must be an RM to remind.
+        callbacks::callbacks_round(store, &self.callbacks, now).await?;
         self.teller.receipts(store).await
     }
 }
@@ -149,7 +161,7 @@ impl App {
     /// Looks after the worklist every second as long as an engine runs: never ends by itself.
     pub fn keep_worklist(&self, engine: EngineHandle) -> impl Future<Output = ()> + Send + 'static {
         let clock = Arc::clone(&self.clock);
-        let mut keeper = Keeper::new(Arc::clone(&self.store), self.config.worklist.timezone);
+        let mut keeper = Keeper::new(Arc::clone(&self.store), self.config.worklist.timezone).with_callbacks(self.config.callbacks.times());
         async move {
             loop {
                 match keeper.round(clock.now()).await {

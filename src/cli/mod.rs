@@ -1,5 +1,6 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
 mod bench;
+mod callback;
 mod campaign;
 mod carrier;
 mod completions;
@@ -7,6 +8,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod export;
+mod hold;
 mod import;
 mod log;
 mod migrate;
@@ -76,6 +78,10 @@ enum Command {
     Import(import::Args),
     /// Submit, approve, start, pause, resume, stop, show, list or compare campaigns.
     Campaign(campaign::Args),
+    /// Report a contact that happened, or take down a customer's wish to be called.
+    Callback(callback::Args),
+    /// Hold a customer's touches ("I am meeting her"), or lift the hold.
+    Hold(hold::Args),
     /// Every decision about one customer, with its rule and time.
     Explain(explain::Args),
     /// Export results, touches or conversions for finance.
@@ -206,6 +212,8 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Serve(args) => serve::run(args, context).await,
         Command::Validate(args) => validate::run(&args, context),
         Command::Plan(args) => plan::run(args, context).await,
+        Command::Callback(args) => callback::run(args, context).await,
+        Command::Hold(args) => hold::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Campaign(args) => campaign::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,

@@ -1,6 +1,8 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
 pub mod approve;
 pub mod assume;
+pub mod callbacks;
+pub mod contacts;
 pub mod control;
 pub mod diff;
 pub mod doctor;
@@ -8,10 +10,12 @@ pub mod draft;
 pub mod emergency;
 pub mod explain;
 pub mod plan;
+pub mod referrals;
 pub mod report;
 pub mod resolve;
 pub mod revise;
 pub mod submit;
+pub mod timeline;
 pub mod worklist;
 
 use crate::store::StoreError;

@@ -2,6 +2,7 @@
 use super::{holder, no_task};
 use crate::desk::DeskResult;
 use crate::desk::explain;
+use crate::desk::referrals::CheckpointSeen;
 use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
 use crate::domain::ids::CustomerId;
@@ -128,6 +129,8 @@ pub struct TaskView {
     pub result: Option<TaskResult>,
     /// The task's history, oldest first.
     pub history: Vec<TaskEvent>,
+    /// Where the customer left off: open checkpoints, newest first.
+    pub checkpoints: Vec<CheckpointSeen>,
     /// The customer's touches, newest first: at most 50.
     pub timeline: Vec<TimelineLine>,
 }
@@ -202,6 +205,7 @@ pub(super) async fn view(store: &dyn Store, actor: &Actor, task: Task, now: Time
             language: masked.language,
         },
         held_until,
+        checkpoints: store.checkpoints(task.made.customer).await?.into_iter().filter(|c| !c.closed).map(CheckpointSeen::from).collect(),
         history: store.task_history(task.id).await?,
         script: task.made.script,
         result: task.result,
