@@ -195,7 +195,14 @@ fn tell_lift(report: &mut AttributionReport, campaign: &Campaign, arms: &[Arms])
     for (rule, arms) in campaign.conversions.iter().zip(arms) {
         let [treated, holdout] = &arms.both;
         let customers = [treated.customers, holdout.customers];
-        let line = |metric, currency, estimate| LiftLine { name: rule.name.clone(), arm: "treated".into(), metric: Cow::Borrowed(metric), currency, customers, estimate };
+        let line = |metric, currency, estimate| LiftLine {
+            name: rule.name.clone(),
+            arm: "treated".into(),
+            metric: Cow::Borrowed(metric),
+            currency,
+            customers,
+            estimate,
+        };
         let mut tell = |metric, currency, result: Result<Estimate, NoEstimate>| match result {
             Ok(estimate) => report.lift.push(line(metric, currency, estimate)),
             Err(why) if metric == "rate" => report.no_lift.push(NoLiftLine { name: rule.name.clone(), reason: why.to_string() }),
