@@ -8,10 +8,14 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+pub mod ask;
 mod caller;
+pub mod exports;
 mod extract;
+mod file;
 mod guard;
 mod health;
+mod intake;
 mod openapi;
 mod operation;
 mod problem;
@@ -61,7 +65,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), intake::operations(), exports::operations(), ask::operations(), openapi::operations_here()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

@@ -56,6 +56,24 @@ impl App {
         Ok(export(self.store.as_ref(), request).await?)
     }
 
+    /// Exports the newest run of a name: the real one, or else the rehearsal (`rehearsal`: that one in any case). What rests on facts
+    /// is attributed anew before, since facts may have come in since the run ended.
+    pub async fn export_named(
+        &self,
+        name: &str,
+        rehearsal: bool,
+        what: What,
+        format: ExportFormat,
+        out: &Path,
+    ) -> Result<(CampaignRow, ExportReport), Failure> {
+        let row = self.run_named(name, rehearsal.then_some(true)).await?;
+        if what != What::Touches {
+            self.outcome(&row, self.now()).await?;
+        }
+        let report = self.export(&row, what, format, out).await?;
+        Ok((row, report))
+    }
+
     /// Recomputes an export from its files and the ledger.
     pub async fn verify(&self, folder: &Path) -> Result<VerifyReport, Failure> {
         Ok(verify(Some(self.store.as_ref()), folder).await?)

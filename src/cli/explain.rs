@@ -1,6 +1,7 @@
 //! `touchline explain --customer REF`
 use super::{Answer, Context, ui};
 use crate::app::Access;
+use crate::domain::access::Actor;
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
 /// Explains a customer.
 pub async fn run(args: Args, context: &Context) -> Answer {
     let app = context.open(Access::Read).await?;
-    let explanation = app.explain(&args.customer, args.campaign.as_deref()).await?;
+    let explanation = app.explain(&args.customer, args.campaign.as_deref(), &Actor::local("command line")).await?;
     context.answer(&explanation, ui::explanation)?;
     Ok(true)
 }

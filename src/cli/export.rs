@@ -46,12 +46,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let (Some(what), Some(format)) = (args.what.as_deref().and_then(What::from_name), format(&args.format)) else {
         return Err(Failure::use_("expected what to export: results, touches or conversions"));
     };
-    let row = app.run_named(args.campaign.as_deref().unwrap_or_default(), args.rehearsal.then_some(true)).await?;
-    if what != What::Touches {
-        // Facts may have come in since the run ended.
-        app.outcome(&row, app.now()).await?;
-    }
-    let report = app.export(&row, what, format, &out).await?;
+    let (row, report) = app.export_named(args.campaign.as_deref().unwrap_or_default(), args.rehearsal, what, format, &out).await?;
     let mailed = match &args.mail {
         Some(to) => Some(app.mail(to, &report).await?),
         None => None,
