@@ -34,6 +34,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon listens.
     pub serve: ServeConfig,
+    /// Who must approve what.
+    pub approval: ApprovalConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -132,6 +134,20 @@ impl Default for EngineConfig {
     }
 }
 
+/// Who must approve what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ApprovalConfig {
+    /// Whether a campaign that contacts people must be approved by another person than its authors.
+    pub four_eyes: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { four_eyes: true }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -216,7 +232,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "approval", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -234,6 +250,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
+        approval: section(figment, &root, "approval", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -397,6 +414,7 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("approval", keys_of::<ApprovalConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

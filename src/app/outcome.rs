@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// What finance gets when a run has ended.
+pub(super) const AT_THE_END: [What; 2] = [What::Results, What::Conversions];
+
 /// A run's report with what is known of its experiment.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
@@ -42,9 +45,14 @@ impl App {
 
     /// The exports that the campaign's `finance` section asks for, and the mail.
     pub async fn finance(&self, row: &CampaignRow, out: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
+        self.finance_of(row, &AT_THE_END, out, outcome).await
+    }
+
+    /// Those of them that are named.
+    pub async fn finance_of(&self, row: &CampaignRow, which: &[What], out: &Path, outcome: &mut Outcome) -> Result<(), Failure> {
         let campaign = self.campaign_of(row)?;
         let Some(finance) = &campaign.finance else { return Ok(()) };
-        for what in [What::Results, What::Conversions] {
+        for what in which.iter().copied() {
             let export = self.export(row, what, finance.format, out).await?;
             // Nobody is mailed about a rehearsal.
             if let (What::Results, Some(to), false) = (what, &finance.mail, row.id.is_rehearsal()) {
