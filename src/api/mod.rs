@@ -18,6 +18,7 @@ mod health;
 mod intake;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod server;
 
@@ -65,7 +66,10 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), intake::operations(), exports::operations(), ask::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), intake::operations(), exports::operations(), ask::operations(), openapi::operations_here(), pages::operations()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// 200 with JSON.

@@ -272,18 +272,19 @@ impl Intakes {
                 continue;
             };
             match intake.state {
-                IntakeState::Running if !self.is_under_way(number) => {
+                // A file that had come whole is taken in also when its sender was not told so any more.
+                IntakeState::Running | IntakeState::Receiving if self.is_whole(&intake) && !self.is_under_way(number) => {
                     if let Err(fault) = self.begin(intake) {
                         tracing::error!(intake = number, ?fault, "an intake that was cut off could not go on; send its file again");
                     }
                 }
-                IntakeState::Receiving => {
+                IntakeState::Receiving | IntakeState::Running if !self.is_under_way(number) => {
                     spool::remove_body(&self.at(number));
                     intake.state = IntakeState::CutOff;
                     intake.ended_at = Some(self.clock.now());
                     self.write(&intake).map_err(fault)?;
                 }
-                IntakeState::Running | IntakeState::Done | IntakeState::Failed | IntakeState::CutOff => {}
+                IntakeState::Receiving | IntakeState::Running | IntakeState::Done | IntakeState::Failed | IntakeState::CutOff => {}
             }
         }
         self.clean().map_err(fault)
@@ -317,6 +318,11 @@ impl Intakes {
     fn write(&self, intake: &Intake) -> std::io::Result<()> {
         let bytes = serde_json::to_vec_pretty(intake)?;
         super::private::write(&self.at(intake.number).join(RECORD), &bytes)
+    }
+
+    /// Whether its file has come whole, and has not been taken in yet.
+    fn is_whole(&self, intake: &Intake) -> bool {
+        !intake.content.is_empty() && self.body(intake).is_file()
     }
 
     fn body(&self, intake: &Intake) -> PathBuf {
