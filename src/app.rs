@@ -6,8 +6,11 @@ pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod intakes;
+pub mod mappings;
 pub mod operate;
 pub mod outcome;
+mod private;
 pub mod rehearse;
 pub mod run;
 pub mod telemetry;
@@ -87,9 +90,14 @@ impl App {
         read_campaign(path, &self.known().await?)
     }
 
-    /// Checks a campaign file's text against this store and these routes; `name` is what its faults call it.
+    /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        check_text(name, text, &self.known().await?)
+        campaign_of_text(name, text, &self.known().await?)
+    }
+
+    /// As [`check_campaign`], of a text.
+    pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        campaign_of_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -167,10 +175,10 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-    check_text(&path.display().to_string(), &files::read_text(path)?, known)
+    campaign_of_text(&path.display().to_string(), &files::read_text(path)?, known)
 }
 
-fn check_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
+fn campaign_of_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
     let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;

@@ -8,12 +8,16 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+pub mod ask;
 mod callbacks;
 mod caller;
 mod campaigns;
+pub mod exports;
 mod extract;
+mod file;
 mod guard;
 mod health;
+mod intake;
 mod openapi;
 mod operation;
 mod pages;
@@ -58,6 +62,10 @@ impl std::ops::Deref for House {
 }
 
 impl House {
+    /// Over an app, with its gate; without an engine.
+    pub fn new(app: Arc<App>, gate: Arc<dyn Gate>) -> Self {
+        Self { app, gate, metrics: crate::app::telemetry::metrics(), daemon: None }
+    }
     /// Counts a request that was answered, and how long it took.
     fn measured(&self, operation: &Operation, status: u16, took: std::time::Duration) {
         metrics::counter!("touchline_http_requests_total", "operation" => operation.id, "status" => status.to_string()).increment(1);
@@ -74,6 +82,9 @@ pub fn operations() -> Vec<Operation> {
         campaigns::operations(),
         worklist::operations(),
         callbacks::operations(),
+        intake::operations(),
+        exports::operations(),
+        ask::operations(),
     ]
     .into_iter()
     .flatten()

@@ -2,7 +2,7 @@
 use super::signals::asked_to_end;
 use super::{Answer, Context};
 use crate::api::{self, Gate, House, Listening, Problem};
-use crate::app::{Access, Failure, telemetry, tls};
+use crate::app::{Access, Failure, tls};
 use crate::domain::access::Actor;
 use crate::domain::time::Timestamp;
 use std::net::{SocketAddr, TcpListener};
@@ -27,7 +27,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let workers = usize::try_from(serve.workers).unwrap_or(1);
     let connections = usize::try_from(serve.connections).unwrap_or(usize::MAX).div_ceil(workers);
-    let house = House { app: Arc::clone(&app), gate: Arc::new(Closed), metrics: telemetry::metrics(), daemon: None };
+    let house = House::new(Arc::clone(&app), Arc::new(Closed));
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);
     context.answer(&serde_json::json!({ "listening": url }), |_| format!("listening on {url}; the API as a page: {url}/docs"))?;

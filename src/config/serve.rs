@@ -24,11 +24,22 @@ pub struct ServeConfig {
     /// Seconds that a drain waits for touches in flight.
     #[schemars(range(min = 1, max = 3_600))]
     pub drain_s: u32,
+    /// Bytes that a file handed in by POST may have.
+    #[schemars(range(min = 1))]
+    pub max_upload_bytes: u64,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), workers: 2, connections: 10_000, tls_cert: None, tls_key: None, drain_s: 30 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            workers: 2,
+            connections: 10_000,
+            tls_cert: None,
+            tls_key: None,
+            drain_s: 30,
+            max_upload_bytes: 20 << 30,
+        }
     }
 }
 
