@@ -1,12 +1,16 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
 pub mod assume;
+pub mod audit;
 pub mod control;
 pub mod doctor;
 pub mod explain;
+pub mod idempotency;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod secret;
 pub mod submit;
+pub mod tokens;
 
 use crate::store::StoreError;
 

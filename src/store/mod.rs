@@ -1,8 +1,11 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+pub mod access;
+pub mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod idempotency;
 pub mod memory;
 pub mod records;
 pub mod sqlite;
@@ -14,7 +17,10 @@ use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
+pub use access::{AccessBook, NewToken, SecretHash};
 use async_trait::async_trait;
+pub use audit::{AuditBook, AuditFilter};
+pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
 pub use records::*;
 
 /// What can go wrong in a store. Texts carry no personal data.
@@ -282,7 +288,9 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable {
+pub trait Store:
+    CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable + AccessBook + AuditBook + IdempotencyBook
+{
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

@@ -4,6 +4,7 @@
 //! recounted ones, the sum must close, and the histogram must add up to the audience.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Test code, compiled for other crates' tests.
 
+mod access;
 mod begin;
 mod campaigns;
 mod consents;
@@ -42,6 +43,7 @@ cases! {
     reads: due_soonest_first due_only_of_these_steps awaiting_by_providers_name overdue_and_next_deadline orphans_after_a_new_fence emptied_batches_can_be_closed uncertain_are_listed scan_goes_on timeline_oldest_first call_off_closes call_off_twice receipts_are_kept;
     engine: touches_and_members_in_bulk rehearsals_are_another_time a_wave_is_counted_down sent_since_tells_what_stands ended_runs_schedule_nothing finished_runs_schedule_nothing further_corrections_start_nothing what_a_provider_has_taken_stays;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
+    access: tokens_are_numbered_and_found tokens_are_revoked_once a_use_only_moves_on audit_is_chained audit_is_filtered_and_paged keys_are_claimed_and_answered keys_go_stale_and_are_purged;
 }
 
 /// Runs every case on a store of its own and panics with the name and text of all that failed.

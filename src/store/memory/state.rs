@@ -57,6 +57,7 @@ pub(super) struct State {
     pub exports_reserved: i64,
     pub fence: i64,
     pub owner: Option<i64>,
+    pub access: super::access::Kept,
 }
 
 /// Place of a credit: campaign, customer, fact, rule, seq.
