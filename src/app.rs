@@ -4,6 +4,7 @@ pub mod carrier;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod oidc;
 pub mod operate;
 pub mod outcome;
 pub mod rehearse;

@@ -1,7 +1,9 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
+mod oidc;
 mod serve;
 
+pub use oidc::OidcConfig;
 pub use serve::ServeConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
@@ -34,6 +36,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon listens.
     pub serve: ServeConfig,
+    /// The bank's identity provider.
+    pub oidc: OidcConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -214,7 +218,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -232,6 +236,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
+        oidc: section(figment, &root, "oidc", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -353,6 +358,7 @@ impl Config {
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(self.serve.faults());
+        faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
         faults
     }
@@ -395,6 +401,7 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("oidc", keys_of::<OidcConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;
