@@ -3,6 +3,7 @@ use super::{Answer, Context, ui};
 use crate::app::Access;
 use crate::desk::control::{self, DiffLine};
 use crate::desk::submit;
+use crate::domain::audit::target;
 use crate::store::CampaignRow;
 use std::path::PathBuf;
 
@@ -99,6 +100,20 @@ fn line(row: &CampaignRow) -> String {
         ui::number(row.audience),
         row.hash.get(..12).unwrap_or(&row.hash)
     )
+}
+
+/// What the audit log calls it, and on what it works.
+pub(super) fn audited(args: &Args) -> Option<(&'static str, String)> {
+    let (verb, name) = match &args.verb {
+        Verb::Submit { file, .. } => ("campaign submit", file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()),
+        Verb::Approve { name, .. } => ("campaign approve", name.clone()),
+        Verb::Start(n) => ("campaign start", n.name.clone()),
+        Verb::Pause(n) => ("campaign pause", n.name.clone()),
+        Verb::Resume(n) => ("campaign resume", n.name.clone()),
+        Verb::Stop(n) => ("campaign stop", n.name.clone()),
+        Verb::Status { .. } | Verb::List | Verb::Diff { .. } => return None,
+    };
+    Some((verb, target([("name", name.as_str())])))
 }
 
 /// Does one of the verbs.

@@ -1,4 +1,5 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
+mod audit;
 mod bench;
 mod campaign;
 mod carrier;
@@ -16,6 +17,7 @@ mod run;
 mod schema;
 mod serve;
 mod signals;
+mod token;
 pub mod ui;
 mod validate;
 mod verify;
@@ -82,6 +84,10 @@ enum Command {
     Verify(verify::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
+    /// Tokens of the HTTP API: make, list, revoke.
+    Token(token::Args),
+    /// The audit log: verify its chain, list it, print its head.
+    Audit(audit::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -103,6 +109,8 @@ struct Context {
     config: Config,
     /// What is to be done for the stores opened, at the end.
     opened: std::sync::Mutex<Vec<Rest>>,
+    /// The audit log of the store opened, and its clock; none when no store was opened, or one for a rehearsal alone.
+    pen: std::sync::Mutex<Option<(crate::desk::audit::Auditor, std::sync::Arc<dyn crate::clock::Clock>)>>,
 }
 
 type Rest = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -114,6 +122,11 @@ impl Context {
             && let Ok(mut opened) = self.opened.lock()
         {
             opened.push(app.rest());
+        }
+        if access != Access::Rehearse
+            && let Ok(mut pen) = self.pen.lock()
+        {
+            *pen = Some((crate::desk::audit::Auditor::new(std::sync::Arc::clone(&app.store)), std::sync::Arc::clone(&app.clock)));
         }
         Ok(app)
     }
@@ -184,11 +197,18 @@ fn start(cli: Cli) -> Answer {
     let overrides = Overrides { store_url: store, data, log_level };
     let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
     set_up_log(&config);
-    let context = Context { json, config, opened: std::sync::Mutex::default() };
+    let context = Context { json, config, opened: std::sync::Mutex::default(), pen: std::sync::Mutex::default() };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
     runtime.block_on(async {
-        let answer = dispatch(cli.command, &context).await;
+        let named = audit::named(&cli.command);
+        let mut answer = dispatch(cli.command, &context).await;
+        let pen = context.pen.lock().ok().and_then(|mut pen| pen.take());
+        if let (Some(named), Some((pen, clock))) = (named, pen)
+            && let Err(fault) = audit::write(&pen, clock.now(), named, &answer).await
+        {
+            answer = answer.and(Err(fault));
+        }
         context.rest().await;
         answer
     })
@@ -208,6 +228,8 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Export(args) => export::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Token(args) => token::run(args, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
@@ -226,7 +248,7 @@ fn set_up_log(config: &Config) {
         Level::Trace => tracing::Level::TRACE,
     };
     // Foreign crates are heard when they warn: what they say at lower levels may hold what we would not log.
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,touchline={level}"));
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,touchline={level},touchline::audit_head=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process (tests) is not an error worth dying for.
     let _ = match config.log.format {

@@ -9,7 +9,7 @@ use crate::domain::outcome::Reason;
 pub struct Args {
     /// The campaign.
     #[arg(long)]
-    campaign: String,
+    pub(super) campaign: String,
     /// What was found out: `reached`, or how the customer was missed (`no_answer`, `busy`, `undelivered` ...). Without it the touches in doubt are listed.
     #[arg(long = "as", value_name = "DISPOSITION", requires = "by", requires = "why")]
     as_: Option<String>,
@@ -25,6 +25,13 @@ pub struct Args {
     /// Why; kept with every touch.
     #[arg(long)]
     why: Option<String>,
+}
+
+impl Args {
+    /// Whether touches are settled, not only listed.
+    pub(super) fn settles(&self) -> bool {
+        self.as_.is_some()
+    }
 }
 
 /// Lists or settles touches in doubt.

@@ -29,7 +29,10 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);
     context.answer(&serde_json::json!({ "listening": url }), |_| format!("listening on {url}; the API as a page: {url}/docs"))?;
-    asked_to_end().await;
+    tokio::select! {
+        () = asked_to_end() => {}
+        () = super::audit::tell_head(&app) => {}
+    }
     serving.stop().await?;
     Ok(true)
 }
