@@ -38,6 +38,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// The bank's identity provider.
     pub oidc: OidcConfig,
+    /// Who must approve what.
+    pub approval: ApprovalConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -136,6 +138,20 @@ impl Default for EngineConfig {
     }
 }
 
+/// Who must approve what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ApprovalConfig {
+    /// Whether a campaign that contacts people must be approved by another person than its authors.
+    pub four_eyes: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { four_eyes: true }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -172,6 +188,8 @@ pub struct LogConfig {
     pub level: Level,
     /// Form.
     pub format: LogFormat,
+    /// The OTLP/HTTP address of an OpenTelemetry collector; left out: no traces are sent.
+    pub traces: Option<String>,
 }
 
 /// What flags say; the strongest voice.
@@ -218,7 +236,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "approval", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -237,6 +255,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
         oidc: section(figment, &root, "oidc", &mut faults),
+        approval: section(figment, &root, "approval", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -402,6 +421,7 @@ mod tests {
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
             ("oidc", keys_of::<OidcConfig>()),
+            ("approval", keys_of::<ApprovalConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

@@ -13,6 +13,7 @@ use touchline::domain::outcome::Reason;
 use touchline::domain::tally::closed_sum;
 use touchline::domain::touch::State;
 use touchline::store::conformance::kit::{self, T0, bed};
+use touchline::store::sealing::key_file_beside;
 use touchline::store::sqlite::{Options, SqliteStore};
 use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, StoreError, TouchLedger};
 
@@ -230,6 +231,7 @@ async fn a_restored_copy_refuses_to_send_until_told() {
     store.release(fence).await.unwrap();
     store.close().await.unwrap();
     std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(key_file_beside(&path), key_file_beside(&copy)).unwrap();
     // The original goes on: a clean stop and start is no restoration.
     let store = SqliteStore::open(&path, false).await.unwrap();
     let fence = store.acquire(false, T0).await.unwrap();

@@ -4,6 +4,7 @@ use super::idempotency::{self, Before};
 use super::limits::Limits;
 use super::operation::{Access, Operation};
 use super::{About, House, Problem};
+use crate::app::telemetry;
 use crate::clock::monotonic;
 use crate::desk::audit::Auditor;
 use crate::domain::access::Actor;
@@ -18,6 +19,7 @@ use actix_web::{Error, HttpMessage, ResponseError};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Instrument;
 
 /// What the guards of a server share.
 pub(super) struct Watch {
@@ -73,28 +75,44 @@ pub(super) async fn pass<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = monotonic();
+    let span = tracing::info_span!("request", operation = operation.id, status = tracing::field::Empty);
+    if let Some(parent) = request.headers().get("traceparent").and_then(|v| v.to_str().ok()) {
+        telemetry::join(&span, parent);
+    }
+    let response = answer(operation.clone(), &watch, request, next, &span).instrument(span.clone()).await?;
+    let status = response.status().as_u16();
+    span.record("status", status);
+    watch.house.measured(&operation, status, began.elapsed());
+    Ok(response)
+}
+
+async fn answer<B: MessageBody + 'static>(
+    operation: Arc<Operation>,
+    watch: &Arc<Watch>,
+    request: ServiceRequest,
+    next: Next<B>,
+    span: &tracing::Span,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     request.extensions_mut().insert(Arc::clone(&operation));
-    let response = match admit(&operation, &watch, &request).await {
+    Ok(match admit(&operation, watch, &request).await {
         Err(Refusal { problem, actor }) => {
             // Nobody's calls are counted and not written: a flood of them fills no log. Too many of somebody's neither.
-            let answer = match actor.filter(|_| problem.status == 403) {
+            let fault = match actor.filter(|_| problem.status == 403) {
                 Some(actor) => watch.audit(&operation, &actor, target_of(&operation, &request), StatusCode::FORBIDDEN).await.err(),
                 None => None,
             };
-            request.into_response(answer.unwrap_or(problem).error_response())
+            request.into_response(fault.unwrap_or(problem).error_response())
         }
         Ok(actor) => {
-            let work = serve(Arc::clone(&operation), Arc::clone(&watch), actor, request, next);
+            let work = serve(Arc::clone(&operation), Arc::clone(watch), actor, request, next);
             if operation.is_audited {
                 // A task of its own: when the client goes away in the middle, what was begun is finished and audited.
-                actix_web::rt::spawn(work).await.map_err(|_| Problem::unavailable("the house is closing; try again"))?
+                actix_web::rt::spawn(work.instrument(span.clone())).await.map_err(|_| Problem::unavailable("the house is closing; try again"))?
             } else {
                 work.await
             }
         }
-    };
-    watch.house.measured(&operation, response.status().as_u16(), began.elapsed());
-    Ok(response)
+    })
 }
 
 /// The operation, once (by its idempotency key), and its audit entry.

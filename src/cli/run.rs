@@ -64,7 +64,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     Ok(reports.iter().all(|o| o.mail_fault.is_none()))
 }
 
-fn is_file(path: &Path) -> bool {
+pub(super) fn is_file(path: &Path) -> bool {
     path.exists() || path.extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 

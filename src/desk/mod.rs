@@ -1,13 +1,18 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
+pub mod approve;
 pub mod assume;
 pub mod audit;
 pub mod control;
+pub mod diff;
 pub mod doctor;
+pub mod draft;
+pub mod emergency;
 pub mod explain;
 pub mod idempotency;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod revise;
 pub mod secret;
 pub mod submit;
 pub mod tokens;

@@ -2,26 +2,37 @@
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
 pub mod access;
+pub mod approvals;
 pub mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod contacts;
 pub mod idempotency;
 pub mod memory;
+mod merge;
+pub mod privacy;
 pub mod records;
+pub mod sealing;
 pub mod sqlite;
 pub mod tasks;
 
-use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, Contactability, HoldRecord, SuppressionRecord};
+use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
 pub use access::{AccessBook, NewToken, SecretHash};
+pub use approvals::{
+    ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
+};
 use async_trait::async_trait;
 pub use audit::{AuditBook, AuditFilter};
+pub use contacts::ContactBook;
 pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
 pub use records::*;
+pub use tasks::TaskBook;
 
 /// What can go wrong in a store. Texts carry no personal data.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +82,10 @@ pub trait CustomerBook: Send + Sync {
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>>;
     /// Members of any list by number, with what `needs` names, in customer order and each once; unknown ones are left out.
     async fn members(&self, customers: &[CustomerId], needs: Needs) -> StoreResult<Vec<Member>>;
+    /// Customers who have this telephone number, ascending; several may share one.
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>>;
+    /// Customers who have this address, ascending, whatever its capitals.
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>>;
     /// How many customers there are.
     async fn customer_count(&self) -> StoreResult<i64>;
     /// How far an intake of this name and content hash got; `None`: never begun.
@@ -117,6 +132,13 @@ pub trait ConsentList: Send + Sync {
     /// Lifts suppressions whose `until` is not after `at`; returns how many customers changed. A channel stays suppressed while
     /// another suppression holds on it, and the mark of a complaint is never lifted.
     async fn lapse_suppressions(&self, at: Timestamp) -> StoreResult<u64>;
+    /// Appends an entry to a customer's log of holds (the same entry twice is one), and packs the hold that rules
+    /// (`domain::consent::ruling_hold`, rounded up to a quarter of an hour) beside the customer, with an entry in the change log.
+    /// Returns the end of that hold. When it ends sooner than before, touches of real runs that it had put off (`Scheduled`, reason
+    /// `Held`) are due at its end, or at the entry's `at` when nothing holds any more, in the same transaction.
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>>;
+    /// A customer's log of holds, oldest first.
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>>;
 }
 
 /// Campaign runs and everything kept once per run.
@@ -125,18 +147,25 @@ pub trait CampaignBook: Send + Sync {
     /// Inserts a new run (id given by the store: positive, or negative for a rehearsal) with the rules of its law.
     /// `version` is the next of that name and mode. The audience must be frozen, else it is a conflict.
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow>;
-    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal.
+    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal. A draft is given
+    /// only where there is no run.
     async fn campaign(&self, name: &str, rehearsal: Option<bool>) -> StoreResult<CampaignRow>;
     /// A run by number.
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
     /// All runs, newest first (by hand-in, then by order of creation).
     async fn campaigns(&self) -> StoreResult<Vec<CampaignRow>>;
+    /// Real runs that are not closed, in whatever order.
+    async fn open_runs(&self) -> StoreResult<Vec<CampaignRow>> {
+        let all = self.campaigns().await?;
+        Ok(all.into_iter().filter(|row| !row.id.is_rehearsal() && !row.status.is_closed()).collect())
+    }
     /// Changes status, with who and why, into the campaign's history; a change that `Status::may_become` does not allow is a
     /// conflict. The first `Running` sets `started_at`, a closed status `finished_at`, `Stopped` the `stop_reason` unless
     /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow>;
     /// What an operator wants of a campaign that another process may be running; that process polls it. Who and why enter the
-    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict.
+    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict, and so is
+    /// `run` for one that was stopped in an emergency.
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()>;
     /// The campaign's history, oldest first.
     async fn history(&self, id: CampaignId) -> StoreResult<Vec<StatusChange>>;
@@ -289,7 +318,20 @@ pub trait LeaseTable: Send + Sync {
 /// Everything a store is.
 #[async_trait]
 pub trait Store:
-    CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable + AccessBook + AuditBook + IdempotencyBook
+    CustomerBook
+    + ListBook
+    + ConsentList
+    + CampaignBook
+    + ApprovalBook
+    + TouchLedger
+    + FactBook
+    + ExportBook
+    + LeaseTable
+    + TaskBook
+    + ContactBook
+    + AccessBook
+    + AuditBook
+    + IdempotencyBook
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -2,11 +2,10 @@
 use super::super::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, Member, Needs, PutCount, StoreResult};
 use super::MemoryStore;
 use super::state::State;
-use crate::domain::consent::Contactability;
+use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::CustomerId;
+use crate::store::merge;
 use async_trait::async_trait;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 #[async_trait]
 impl CustomerBook for MemoryStore {
@@ -44,6 +43,18 @@ impl CustomerBook for MemoryStore {
         Ok(customers.into_iter().filter_map(|id| state.member(*id, needs)).collect())
     }
 
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>> {
+        let wanted = phone.normalised();
+        let has = |row: &&CustomerRow| row.phone.as_ref().is_some_and(|p| p.normalised() == wanted);
+        Ok(self.lock().customers.values().filter(has).map(|row| row.id).collect())
+    }
+
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>> {
+        let wanted = email.normalised();
+        let has = |row: &&CustomerRow| row.email.as_ref().is_some_and(|e| e.normalised() == wanted);
+        Ok(self.lock().customers.values().filter(has).map(|row| row.id).collect())
+    }
+
     async fn customer_count(&self) -> StoreResult<i64> {
         Ok(i64::try_from(self.lock().customers.len()).unwrap_or(i64::MAX))
     }
@@ -68,30 +79,8 @@ impl State {
     fn put_customer(&mut self, input: &CustomerInput) -> Put {
         let known = self.by_reference.get(&input.reference).copied();
         let id = known.unwrap_or_else(|| CustomerId(self.customers.keys().next_back().map_or(0, |last| last.0) + 1));
-        let old = self.customers.get(&id).cloned();
-        let mut row = old.clone().unwrap_or_else(|| CustomerRow {
-            id,
-            reference: input.reference.clone(),
-            phone: None,
-            email: None,
-            push: None,
-            timezone: None,
-            language: None,
-            branch: None,
-            rm: None,
-            attributes: "{}".into(),
-            contactability: Contactability::default(),
-        });
-        later(&mut row.phone, &input.phone);
-        later(&mut row.email, &input.email);
-        later(&mut row.push, &input.push);
-        later(&mut row.timezone, &input.timezone);
-        later(&mut row.language, &input.language);
-        later(&mut row.branch, &input.branch);
-        later(&mut row.rm, &input.rm);
-        row.attributes = merged(&row.attributes, &input.attributes);
-        let changed = old.as_ref() != Some(&row);
-        self.customers.insert(id, row);
+        let row = self.customers.entry(id).or_insert_with(|| merge::blank(id, &input.reference));
+        let changed = merge::merge(row, input);
         self.by_reference.insert(input.reference.clone(), id);
         let mut new_consents = false;
         for record in &input.consents {
@@ -103,17 +92,4 @@ impl State {
             (Some(_), false) => Put::Same,
         }
     }
-}
-
-fn later<T: Clone>(kept: &mut Option<T>, new: &Option<T>) {
-    if new.is_some() {
-        kept.clone_from(new);
-    }
-}
-
-/// Attributes by name, the new ones over the old; names in order, so that the text does not depend on the order of arrival.
-fn merged(old: &str, new: &Map<String, Value>) -> String {
-    let mut all: BTreeMap<String, Value> = serde_json::from_str(old).unwrap_or_default();
-    all.extend(new.iter().map(|(name, value)| (name.clone(), value.clone())));
-    serde_json::to_string(&all).unwrap_or_else(|_| "{}".into())
 }

@@ -1,10 +1,10 @@
 //! The rows, and the indexes that follow them.
 use super::super::{
-    CampaignRow, CreditRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, StatusChange, StoreError, StoreResult,
-    WaveRow,
+    ApprovalRow, CampaignRow, CreditRow, EmergencyRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, RevisionRow,
+    StatusChange, StoreError, StoreResult, TextRow, WaveRow,
 };
 use super::{CustomerId, not_found};
-use crate::domain::consent::{ConsentRecord, Purpose, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, HoldRecord, Purpose, SuppressionRecord};
 use crate::domain::ids::{BatchId, CampaignId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::outcome::Reason;
@@ -24,6 +24,7 @@ pub(super) struct State {
     pub lists: BTreeMap<ListId, List>,
     pub consents: BTreeMap<CustomerId, Vec<ConsentRecord>>,
     pub suppressions: BTreeMap<CustomerId, Vec<Suppression>>,
+    pub holds: BTreeMap<CustomerId, Vec<HoldRecord>>,
     /// Length of the contactability change log.
     pub changes: i64,
     /// Place of each customer's newest entry in that log (older ones answer no question).
@@ -55,9 +56,12 @@ pub(super) struct State {
     pub holders: BTreeMap<i64, BTreeMap<CampaignId, u64>>,
     pub exports: BTreeMap<i64, ExportRow>,
     pub exports_reserved: i64,
+    /// The worklist.
+    pub worklist: super::tasks::Worklist,
     pub fence: i64,
     pub owner: Option<i64>,
     pub access: super::access::Kept,
+    pub contacts: super::contacts::Contacts,
 }
 
 /// Place of a credit: campaign, customer, fact, rule, seq.
@@ -95,6 +99,11 @@ pub(super) struct Run {
     pub heads: BTreeMap<CustomerId, u32>,
     pub scheduled: BTreeSet<(Timestamp, CustomerId, u32, StepNo)>,
     pub uncertain: BTreeSet<(CustomerId, u32)>,
+    pub texts: Vec<TextRow>,
+    pub approvals: Vec<ApprovalRow>,
+    pub revisions: Vec<RevisionRow>,
+    /// The emergency stop that nobody has lifted.
+    pub emergency: Option<EmergencyRow>,
 }
 
 /// An open batch.

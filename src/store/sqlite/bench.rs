@@ -56,7 +56,7 @@ fn reached(started: &Touch) -> Touch {
 pub async fn raw_limit(dir: &Path, n: usize) -> StoreResult<(f64, f64)> {
     let path = dir.join(format!("raw-limit-{}.db", std::process::id()));
     let measured = measure(&path, n).await;
-    for ending in ["", "-wal", "-shm"] {
+    for ending in ["", "-wal", "-shm", ".key"] {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
         let _ = std::fs::remove_file(name);

@@ -17,6 +17,8 @@ pub(super) enum Cell<'a> {
     Int(i64),
     /// Text.
     Text(&'a str),
+    /// Bytes: what is sealed.
+    Bytes(&'a [u8]),
 }
 
 impl From<i64> for Cell<'_> {
@@ -148,6 +150,7 @@ fn bind(arguments: &mut SqliteArguments, cell: Cell<'_>) -> StoreResult<()> {
         Cell::Null => arguments.add(None::<i64>),
         Cell::Int(n) => arguments.add(n),
         Cell::Text(text) => arguments.add(text),
+        Cell::Bytes(bytes) => arguments.add(bytes),
     }
     .map_err(|error| sqlx::Error::Encode(error).into())
 }

@@ -3,14 +3,15 @@ use super::batches::json_arguments;
 use super::bulk::{self, Cell, Form};
 use super::customers::{ids_of, put_progress};
 use super::rows::code;
-use super::{SqliteStore, Writing, contactable};
+use super::{SqliteStore, Writing, contactable, holds, packed};
 use crate::domain::channel::Channel;
-use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, Purpose, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, HoldRecord, Purpose, SuppressionRecord};
 use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
 use crate::store::{ConsentList, IntakeProgress, PutCount, StoreResult};
 use async_trait::async_trait;
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
+use std::collections::HashMap;
 
 static PUT_CONSENT: Form<6> = Form {
     name: "consent",
@@ -41,6 +42,29 @@ fn consent_row(customer: CustomerId, record: &ConsentRecord) -> [Cell<'_>; 6] {
 pub(super) async fn append_consents(writing: &mut Writing<'_>, records: &[(CustomerId, &ConsentRecord)]) -> StoreResult<u64> {
     let rows: Vec<_> = records.iter().map(|(customer, record)| consent_row(*customer, record)).collect();
     bulk::write(&mut writing.tx, writing.texts, &PUT_CONSENT, &rows).await
+}
+
+/// The consents on record of these customers.
+pub(super) async fn on_record(conn: &mut SqliteConnection, customers: &[CustomerId]) -> StoreResult<HashMap<CustomerId, Vec<ConsentRecord>>> {
+    let mut found: HashMap<CustomerId, Vec<ConsentRecord>> = HashMap::new();
+    for customers in customers.chunks(2_000) {
+        let sql = packed::pack(
+            &["c.customer_id", "c.channel", "c.purpose", "c.state", "c.at", &packed::quoted("c.source")],
+            "FROM json_each(?) j CROSS JOIN consent c ON c.customer_id = j.value",
+        );
+        let text = packed::fetch(conn, sql.into(), json_arguments(&customers)?).await?;
+        for mut row in packed::rows(&text) {
+            let customer = CustomerId(row.int()?);
+            found.entry(customer).or_default().push(ConsentRecord {
+                channel: code("the channel", row.int()?, Channel::from_code)?,
+                purpose: code("the purpose", row.int()?, Purpose::from_code)?,
+                state: code("the consent", row.int()?, ConsentState::from_code)?,
+                at: Timestamp(row.int()?),
+                source: row.maybe_quoted()?.unwrap_or_default(),
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Why a record is not taken for a customer that is not in the book. (The reference is not repeated: texts carry no personal data.)
@@ -171,6 +195,14 @@ impl ConsentList for SqliteStore {
         let changed = contactable::recompute(&mut writing, &sorted(due.into_iter().map(CustomerId).collect())).await?;
         writing.commit().await?;
         Ok(changed)
+    }
+
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>> {
+        holds::hold(self, customer, entry).await
+    }
+
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>> {
+        holds::of(&mut *self.reader().await?, customer).await
     }
 }
 

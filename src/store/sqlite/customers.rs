@@ -1,51 +1,29 @@
 //! The customer book.
 use super::batches::json_arguments;
-use super::bulk::{self, Cell, Form};
 use super::fault::unknown;
-use super::{SqliteStore, Writing, consents, contactable, members};
+use super::members::{self, Zones};
+use super::packed::{self, Columns};
+use super::sealed::{self, ATTRIBUTES, EMAIL, PHONE, PUSH};
+use super::{SqliteStore, contact_hash, put_customers};
 use crate::domain::consent::Contactability;
 use crate::domain::contact::{EmailAddress, Phone, PushToken};
 use crate::domain::ids::CustomerId;
-use crate::store::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, Member, Needs, PutCount, StoreError, StoreResult};
+use crate::store::sealing::Sealer;
+use crate::store::{CustomerBook, CustomerInput, CustomerRow, IntakeProgress, Member, Needs, PutCount, StoreResult, privacy};
 use async_trait::async_trait;
-use sqlx::{Row, SqliteConnection};
-
-/// Inserts, or updates field by field; a row that changes nothing is not counted as changed. `contactability` is that of the
-/// consents that came with a new customer; for a known one it follows from all consents on record.
-static UPSERT: Form<10> = Form {
-    name: "customer",
-    tiers: &[0b00_1000_0011, 0b00_1000_0111, 0b00_1101_0011, 0b11_1111_1111],
-    text: |slots| {
-        format!(
-            "INSERT INTO customer (reference, phone, email, push, timezone, language, branch, rm, attributes, contactability) VALUES {} \
-             ON CONFLICT (reference) DO UPDATE SET phone = coalesce(excluded.phone, phone), email = coalesce(excluded.email, email), \
-             push = coalesce(excluded.push, push), timezone = coalesce(excluded.timezone, timezone), \
-             language = coalesce(excluded.language, language), branch = coalesce(excluded.branch, branch), rm = coalesce(excluded.rm, rm), \
-             attributes = iif(excluded.attributes = '{{}}', attributes, json_patch(attributes, excluded.attributes)) \
-             WHERE coalesce(excluded.phone, phone) IS NOT phone OR coalesce(excluded.email, email) IS NOT email \
-             OR coalesce(excluded.push, push) IS NOT push OR coalesce(excluded.timezone, timezone) IS NOT timezone \
-             OR coalesce(excluded.language, language) IS NOT language OR coalesce(excluded.branch, branch) IS NOT branch \
-             OR coalesce(excluded.rm, rm) IS NOT rm \
-             OR (excluded.attributes <> '{{}}' AND excluded.attributes <> attributes AND json_patch(attributes, excluded.attributes) <> attributes)",
-            slots.all_columns()
-        )
-    },
-};
-
-/// A row written out, before it is bound.
-struct Prepared<'a> {
-    input: &'a CustomerInput,
-    attributes: String,
-    contactability: Contactability,
-}
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, Row, SqliteConnection};
 
 /// Why a row is not taken.
-fn refusal(input: &CustomerInput) -> Option<&'static str> {
+pub(super) fn refusal(input: &CustomerInput) -> Option<&'static str> {
     let private =
         [input.phone.as_ref().map(Phone::reveal), input.email.as_ref().map(EmailAddress::reveal), input.push.as_ref().map(PushToken::reveal)];
     let plain = [input.language.as_deref(), input.branch.as_deref(), input.rm.as_deref()];
     if input.reference.is_empty() {
         return Some("expected a customer reference, found none");
+    }
+    if privacy::is_pseudonym(&input.reference) {
+        return Some(privacy::PSEUDONYM);
     }
     // NUL and the separators of information (0x1c-0x1f) are in no name, number or address; packed reads divide rows by them.
     let odd = |text: &str| text.bytes().any(|b| b == 0 || (0x1c..0x20).contains(&b));
@@ -55,139 +33,81 @@ fn refusal(input: &CustomerInput) -> Option<&'static str> {
     None
 }
 
-fn filled(text: Option<&str>) -> Cell<'_> {
-    text.filter(|t| !t.is_empty()).into()
-}
-
-fn row<'a>(prepared: &'a Prepared<'_>) -> [Cell<'a>; 10] {
-    let input = prepared.input;
-    [
-        input.reference.as_str().into(),
-        filled(input.phone.as_ref().map(Phone::reveal)),
-        filled(input.email.as_ref().map(EmailAddress::reveal)),
-        filled(input.push.as_ref().map(PushToken::reveal)),
-        input.timezone.map(chrono_tz::Tz::name).into(),
-        filled(input.language.as_deref()),
-        filled(input.branch.as_deref()),
-        filled(input.rm.as_deref()),
-        prepared.attributes.as_str().into(),
-        prepared.contactability.0.into(),
-    ]
-}
-
-fn prepare<'a>(batch: &'a [CustomerInput], count: &mut PutCount) -> StoreResult<Vec<Prepared<'a>>> {
-    let mut prepared = Vec::with_capacity(batch.len());
-    for (index, input) in batch.iter().enumerate() {
-        if let Some(why) = refusal(input) {
-            count.rejected.push((index, why.to_owned()));
-            continue;
-        }
-        let attributes = if input.attributes.is_empty() {
-            "{}".to_owned()
-        } else {
-            serde_json::to_string(&input.attributes).map_err(|e| StoreError::Backend(format!("attributes could not be written as JSON: {e}")))?
-        };
-        let mut latest = contactable::Latest::default();
-        for record in &input.consents {
-            contactable::consider(&mut latest, record.channel, record.purpose, record.at.0, record.state);
-        }
-        prepared.push(Prepared { input, attributes, contactability: contactable::pack(&latest) });
-    }
-    Ok(prepared)
-}
-
-async fn last_id(conn: &mut SqliteConnection) -> StoreResult<i64> {
+/// The highest number given.
+pub(super) async fn last_id(conn: &mut SqliteConnection) -> StoreResult<i64> {
     Ok(sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM customer").fetch_one(conn).await?)
 }
 
-/// Writes rows that came with consents where some of the customers are known: one by one, so that a customer whose row changes
-/// nothing but who has a new consent is counted as updated.
-async fn put_each(writing: &mut Writing<'_>, prepared: &[Prepared<'_>], count: &mut PutCount) -> StoreResult<()> {
-    let mut customers = Vec::new();
-    for each in prepared {
-        let before = last_id(&mut writing.tx).await?;
-        let changed = bulk::write(&mut writing.tx, writing.texts, &UPSERT, &[row(each)]).await?;
-        let id: i64 =
-            sqlx::query_scalar("SELECT id FROM customer WHERE reference = ?").bind(&each.input.reference).fetch_one(&mut *writing.tx).await?;
-        let records: Vec<_> = each.input.consents.iter().map(|c| (CustomerId(id), c)).collect();
-        let added = consents::append_consents(writing, &records).await?;
-        if added > 0 {
-            customers.push(CustomerId(id));
-        }
-        match (id > before, changed + added > 0) {
-            (true, _) => count.inserted += 1,
-            (false, true) => count.updated += 1,
-            (false, false) => count.duplicates += 1,
-        }
-    }
-    customers.sort_unstable();
-    customers.dedup();
-    contactable::recompute(writing, &customers).await?;
-    Ok(())
+/// What [`row`] reads, in its order.
+fn columns() -> String {
+    let quoted = ["c.reference", "c.timezone", "c.language", "c.branch", "c.rm"].map(packed::quoted);
+    let sealed = ["c.phone", "c.email", "c.push", "c.attributes"].map(sealed::packed);
+    let columns: Vec<&str> = ["c.id", "c.contactability"].into_iter().chain(quoted.iter().chain(&sealed).map(String::as_str)).collect();
+    columns.join(",char(31),")
 }
 
-/// Writes rows in bulk. `false`: nothing of it stands, because consents came along and some of the customers are known.
-async fn put_bulk(writing: &mut Writing<'_>, prepared: &[Prepared<'_>], count: &mut PutCount) -> StoreResult<bool> {
-    let before = last_id(&mut writing.tx).await?;
-    let rows: Vec<_> = prepared.iter().map(row).collect();
-    let changed = bulk::write(&mut writing.tx, writing.texts, &UPSERT, &rows).await?;
-    // Customers are never deleted, and an id is given to new ones alone: the difference is how many are new.
-    let inserted = (last_id(&mut writing.tx).await? - before).unsigned_abs();
-    if prepared.iter().any(|p| !p.input.consents.is_empty()) {
-        if inserted != prepared.len() as u64 {
-            return Ok(false);
-        }
-        // All new: numbered in the order in which they came, and their contactability is packed already.
-        let records: Vec<_> = (before + 1..).zip(prepared).flat_map(|(id, p)| p.input.consents.iter().map(move |c| (CustomerId(id), c))).collect();
-        consents::append_consents(writing, &records).await?;
+fn row(columns: &mut Columns<'_>, sealer: &Sealer, zones: &mut Zones) -> StoreResult<CustomerRow> {
+    let id = CustomerId(columns.int()?);
+    let contactability = Contactability(columns.int()?);
+    let reference = columns.maybe_quoted()?.unwrap_or_default();
+    let zone = columns.maybe_quoted()?;
+    Ok(CustomerRow {
+        id,
+        reference,
+        timezone: zone.map(|name| zones.get(&name).ok_or_else(|| unknown("the time zone", format!("{name:?}")))).transpose()?,
+        language: columns.maybe_quoted()?,
+        branch: columns.maybe_quoted()?,
+        rm: columns.maybe_quoted()?,
+        phone: sealed::open(sealer, PHONE, id, columns)?.map(Phone::new),
+        email: sealed::open(sealer, EMAIL, id, columns)?.map(EmailAddress::new),
+        push: sealed::open(sealer, PUSH, id, columns)?.map(PushToken::new),
+        attributes: sealed::open(sealer, ATTRIBUTES, id, columns)?.unwrap_or_else(|| "{}".to_owned()),
+        contactability,
+    })
+}
+
+/// Customers opened, of a FROM clause over a customer table named `c`.
+pub(super) async fn fetch(conn: &mut SqliteConnection, sealer: &Sealer, from: &str, arguments: SqliteArguments) -> StoreResult<Vec<CustomerRow>> {
+    let text = packed::fetch(conn, packed::pack(&[&columns()], from).into(), arguments).await?;
+    let mut zones = Zones::default();
+    packed::rows(&text).map(|mut columns| row(&mut columns, sealer, &mut zones)).collect()
+}
+
+/// Those of these references who are on record, each once.
+pub(super) async fn rows_of(conn: &mut SqliteConnection, sealer: &Sealer, references: &[&str]) -> StoreResult<Vec<CustomerRow>> {
+    let mut rows = Vec::new();
+    if last_id(&mut *conn).await? == 0 {
+        return Ok(rows);
     }
-    count.inserted = inserted;
-    count.updated = changed.saturating_sub(inserted);
-    count.duplicates = (prepared.len() as u64).saturating_sub(changed);
-    Ok(true)
+    for references in references.chunks(2_000) {
+        rows.append(
+            &mut fetch(conn, sealer, "FROM json_each(?) j CROSS JOIN customer c ON c.reference = j.value", json_arguments(&references)?).await?,
+        );
+    }
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    Ok(rows)
 }
 
 #[async_trait]
 impl CustomerBook for SqliteStore {
     async fn put_customers(&self, batch: &[CustomerInput], progress: Option<&IntakeProgress>) -> StoreResult<PutCount> {
-        let mut count = PutCount::default();
-        let prepared = prepare(batch, &mut count)?;
-        let mut writer = self.writer.lock().await;
-        let mut writing = writer.begin().await?;
-        sqlx::query("SAVEPOINT customers").execute(&mut *writing.tx).await?;
-        if !put_bulk(&mut writing, &prepared, &mut count).await? {
-            sqlx::query("ROLLBACK TO customers").execute(&mut *writing.tx).await?;
-            put_each(&mut writing, &prepared, &mut count).await?;
-        }
-        sqlx::query("RELEASE customers").execute(&mut *writing.tx).await?;
-        put_progress(&mut writing.tx, progress).await?;
-        writing.commit().await?;
-        Ok(count)
+        put_customers::put(self, batch, progress).await
     }
 
     async fn customer(&self, reference: &str) -> StoreResult<Option<CustomerRow>> {
         let mut reader = self.reader().await?;
-        let found = sqlx::query(
-            "SELECT id, reference, phone, email, push, timezone, language, branch, rm, attributes, contactability FROM customer WHERE reference = ?",
-        )
-        .bind(reference)
-        .fetch_optional(&mut *reader)
-        .await?;
-        let Some(row) = found else { return Ok(None) };
-        let zone: Option<String> = row.try_get(5)?;
-        Ok(Some(CustomerRow {
-            id: CustomerId(row.try_get(0)?),
-            reference: row.try_get(1)?,
-            phone: row.try_get::<Option<String>, _>(2)?.map(Phone::new),
-            email: row.try_get::<Option<String>, _>(3)?.map(EmailAddress::new),
-            push: row.try_get::<Option<String>, _>(4)?.map(PushToken::new),
-            timezone: zone.map(|z| z.parse().map_err(|_| unknown("the time zone", format!("{z:?}")))).transpose()?,
-            language: row.try_get(6)?,
-            branch: row.try_get(7)?,
-            rm: row.try_get(8)?,
-            attributes: row.try_get(9)?,
-            contactability: Contactability(row.try_get(10)?),
-        }))
+        let mut arguments = SqliteArguments::default();
+        arguments.add(reference).map_err(sqlx::Error::Encode)?;
+        Ok(fetch(&mut reader, &self.sealer, "FROM customer c WHERE c.reference = ?", arguments).await?.pop())
+    }
+
+    async fn customers_by_phone(&self, phone: &Phone) -> StoreResult<Vec<CustomerId>> {
+        contact_hash::by_phone(self, phone).await
+    }
+
+    async fn customers_by_email(&self, email: &EmailAddress) -> StoreResult<Vec<CustomerId>> {
+        contact_hash::by_email(self, email).await
     }
 
     async fn customer_ids(&self, references: &[&str]) -> StoreResult<Vec<Option<CustomerId>>> {
@@ -199,7 +119,7 @@ impl CustomerBook for SqliteStore {
         let mut sorted = customers.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut members = members::by_ids(&mut *self.reader().await?, &sorted, needs).await?;
+        let mut members = members::by_ids(&mut *self.reader().await?, &sorted, needs, &self.sealer).await?;
         Ok(sorted.into_iter().filter_map(|id| members.remove(&id)).collect())
     }
 

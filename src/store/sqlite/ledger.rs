@@ -67,7 +67,7 @@ impl TouchLedger for SqliteStore {
         touches.dedup_by_key(|t| t.key);
         touches.truncate(limit);
         let ids: Vec<CustomerId> = touches.iter().map(|t| t.key.customer).collect();
-        let mut members = members::by_ids(&mut reader, &ids, needs).await?;
+        let mut members = members::by_ids(&mut reader, &ids, needs, &self.sealer).await?;
         let touches = touches.into_iter().filter_map(|t| members.remove(&t.key.customer).map(|m| (t, m))).collect();
         Ok(Due { touches, seen_change })
     }

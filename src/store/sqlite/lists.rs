@@ -83,6 +83,7 @@ async fn checksum(conn: &mut SqliteConnection, list: ListId) -> StoreResult<(Str
 #[async_trait]
 impl ListBook for SqliteStore {
     async fn open_list(&self, name: &str, at: Timestamp) -> StoreResult<ListId> {
+        crate::store::contacts::refuse_house_name("list", name)?;
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
         let found =
@@ -178,7 +179,7 @@ impl ListBook for SqliteStore {
         let mut reader = self.reader().await?;
         let seen_change = members::seen_change(&mut reader).await?;
         // One more than asked tells whether anything follows.
-        let mut members = members::page(&mut reader, list, after, limit.saturating_add(1), needs).await?;
+        let mut members = members::page(&mut reader, list, after, limit.saturating_add(1), needs, &self.sealer).await?;
         let last = members.len() <= limit;
         members.truncate(limit);
         Ok(Page { last, members, seen_change })

@@ -5,6 +5,7 @@
 //! each store is written for its database and held to the same conformance suite.
 mod access;
 mod answers;
+mod approvals;
 mod audit;
 mod batches;
 mod begin;
@@ -13,24 +14,34 @@ mod bulk;
 mod call_off;
 mod campaigns;
 mod consents;
+mod contact_hash;
 mod contactable;
+mod contacts;
 mod corrections;
 mod customers;
 mod exports;
 mod facts;
 mod fault;
+mod holds;
 mod lease;
 mod ledger;
 mod lists;
 mod members;
 mod open;
 mod packed;
+mod put_customers;
 mod receipts;
 mod record;
 mod reports;
+mod revisions;
 mod rows;
+mod sealed;
 mod sums;
+mod tasks;
+mod tombstone;
+mod wishes;
 
+use super::sealing::Sealer;
 use super::{Store, StoreResult};
 use crate::domain::consent::Purpose;
 use bulk::Texts;
@@ -40,6 +51,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// A store in one SQLite file.
@@ -47,6 +59,8 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Writer>,
     readers: SqlitePool,
+    /// Seals and opens personal data; other files of this folder bind `sealer.seal(FIELD, customer, text)` into BLOB columns.
+    sealer: Arc<Sealer>,
     /// The lock and the mark, while this process is the sender.
     lease: std::sync::Mutex<Option<lease::Held>>,
     /// Purposes of campaigns, which never change once set: contact histories speak of many campaigns.

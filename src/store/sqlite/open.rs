@@ -1,12 +1,14 @@
 //! Opening: connections and their settings, what kind of file it is, migrations.
 use super::fault::newer;
-use super::{SqliteStore, Writer};
+use super::{SqliteStore, Writer, sealed};
+use crate::store::sealing::KeySource;
 use crate::store::{StoreError, StoreResult};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -22,7 +24,7 @@ const BUSY: Duration = Duration::from_secs(10);
 const CHECKPOINT_PAGES: &str = "8192";
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Make the file where there is none.
     pub create: bool,
@@ -33,11 +35,13 @@ pub struct Options {
     pub read_only: bool,
     /// Page cache of the writing connection, in MiB; each of the three reading ones has a quarter of it.
     pub cache_mib: u32,
+    /// Where the keys are that open the personal data.
+    pub keys: KeySource,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: false, durable: true, read_only: false, cache_mib: 24 }
+        Self { create: false, durable: true, read_only: false, cache_mib: 24, keys: KeySource::Beside }
     }
 }
 
@@ -55,9 +59,10 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
     } else if path.is_dir() {
         return Err(StoreError::Unusable(format!("expected a database file, found a folder: {}; name a file in it", path.display())));
     }
-    let writing = settings(path, options, options.cache_mib);
+    let writing = settings(path, &options, options.cache_mib);
     let mut writer = SqliteConnection::connect_with(&writing).await?;
-    prepare(&mut writer, path, options).await?;
+    prepare(&mut writer, path, &options).await?;
+    let sealer = Arc::new(sealed::unlock(&mut writer, path, &options).await?);
     let readers = SqlitePoolOptions::new()
         .max_connections(3)
         .test_before_acquire(false)
@@ -65,18 +70,19 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
         .acquire_timeout(Duration::from_secs(3600))
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(settings(path, Options { create: false, read_only: true, ..options }, options.cache_mib.div_ceil(4)));
+        .connect_lazy_with(settings(path, &Options { create: false, read_only: true, ..options.clone() }, options.cache_mib.div_ceil(4)));
     Ok(SqliteStore {
         path: path.to_owned(),
         writer: Mutex::new(Writer { conn: writer, settings: writing, texts: HashMap::new() }),
         readers,
+        sealer,
         lease: std::sync::Mutex::new(None),
         purposes: std::sync::Mutex::new(HashMap::new()),
     })
 }
 
 /// What a connection is set to.
-pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteConnectOptions {
+pub(super) fn settings(path: &Path, options: &Options, cache_mib: u32) -> SqliteConnectOptions {
     let settings = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(options.create)
@@ -98,11 +104,14 @@ pub(super) fn settings(path: &Path, options: Options, cache_mib: u32) -> SqliteC
             .synchronous(if options.durable { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("journal_size_limit", "67108864")
+            // What is deleted or replaced is overwritten with zeros: an erased number is in no free page (it stays in the log until that
+            // is merged and written anew, which `erase` and `keys rotate` ask for).
+            .pragma("secure_delete", "ON")
     }
 }
 
 /// Looks at what the file is, and brings it up to date.
-async fn prepare(conn: &mut SqliteConnection, path: &Path, options: Options) -> StoreResult<()> {
+async fn prepare(conn: &mut SqliteConnection, path: &Path, options: &Options) -> StoreResult<()> {
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *conn).await?;
     let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
     let migrated: bool = sqlx::query_scalar("SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_sqlx_migrations'").fetch_one(&mut *conn).await?;

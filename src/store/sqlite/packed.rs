@@ -69,15 +69,17 @@ impl<'a> Columns<'a> {
     /// Text written by [`quoted`].
     pub fn maybe_quoted(&mut self) -> StoreResult<Option<String>> {
         let text = self.text()?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        // Most text has nothing to unescape.
-        let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('\\'));
-        match inner {
-            Some(inner) => Ok(Some(inner.to_owned())),
-            None => serde_json::from_str(text).map(Some).map_err(|_| unknown("a text", "that is not quoted as it should be")),
-        }
+        if text.is_empty() { Ok(None) } else { unquoted(text).map(Some) }
+    }
+}
+
+/// A text without its quotes.
+pub(super) fn unquoted(text: &str) -> StoreResult<String> {
+    // Most text has nothing to unescape.
+    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('\\'));
+    match inner {
+        Some(inner) => Ok(inner.to_owned()),
+        None => serde_json::from_str(text).map_err(|_| unknown("a text", "that is not quoted as it should be")),
     }
 }
 
