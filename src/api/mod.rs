@@ -20,6 +20,7 @@ mod idempotency;
 mod limits;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod server;
 mod tokens;
@@ -69,7 +70,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), tokens::operations(), audit::operations()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), pages::operations(), tokens::operations(), audit::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

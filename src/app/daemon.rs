@@ -3,6 +3,7 @@
 //!
 //! `touchline serve` starts it with [`App::daemon`], speaks to it by its [`DaemonHandle`], and waits for its end.
 use super::closing::Closing;
+use super::run::Resident;
 use super::{App, Failure};
 use crate::actors::perform::Loader;
 use crate::actors::running::{Route, Running};
@@ -199,14 +200,16 @@ impl Daemon {
             if is_under_way(row.status) && row.wanted != Wanted::Stop {
                 match app.running(row.clone(), &routes, fence, app.now()).await {
                     Ok(running) => {
-                        held.insert(row.id, row.hash.clone());
+                        held.insert(row.id, running.row.hash.clone());
                         campaigns.push(running);
                     }
                     Err(failure) => shared.trouble(&row, failure.text, app.now()),
                 }
             }
         }
-        let Engine { handle, ended } = app.put_together(routes.clone(), campaigns, fence, Some(loader(&app, fence)), carrier)?;
+        let drain_ms = i64::from(app.config.serve.drain_s) * SECOND;
+        let Engine { handle, ended } =
+            app.put_together(routes.clone(), campaigns, fence, Some(Resident { load: loader(&app, fence), drain_ms }), carrier)?;
         let (closed, queue) = mpsc::unbounded_channel();
         let closing = tokio::spawn(Closing::new(Arc::clone(&app), Arc::clone(&shared), queue).run());
         let daemon = Self { app, engine: handle.clone(), fence, routes, shared: Arc::clone(&shared), held, waiting: BTreeMap::new(), closed };
@@ -293,30 +296,48 @@ impl Daemon {
 
     async fn look_at_held(&mut self, row: CampaignRow) -> Result<(), Failure> {
         let Some(known) = self.held.get(&row.id) else { return Ok(()) };
-        if !is_to_be_run(row.status) && !row.status.is_closed() {
+        if !row.status.is_approved() && !row.status.is_closed() {
             // Its approval is void: it waits for another, and what is with a carrier is awaited.
             tracing::warn!(campaign = %row.name, status = %row.status, "let go: it is not approved any more");
             self.held.remove(&row.id);
             self.engine.release(row.id);
             return Ok(());
         }
-        if *known == row.hash || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && self.app.now() < seen.at) {
+        if let Some(revision) = self.app.store.approved_revision(row.id).await? {
+            if self.waiting.get(&row.id).is_some_and(|seen| seen.hash == revision.hash && self.app.now() < seen.at) {
+                return Ok(());
+            }
+            // What cannot be run is not taken up: the run goes on as it is.
+            let preview = CampaignRow { source: revision.source, hash: revision.hash.clone(), ..row.clone() };
+            if let Err(failure) = self.app.assemble(preview, &self.routes, self.fence).await {
+                let what = format!("revision {} cannot be taken up, and the run goes on as it is: {}", revision.number, failure.text);
+                self.shared.trouble(&row, what, self.app.now());
+                self.waiting.insert(row.id, Seen { hash: revision.hash, at: self.app.now().plus(TRY_AGAIN_MS) });
+                return Ok(());
+            }
+        } else if *known == row.hash {
             return Ok(());
         }
-        let (id, hash) = (row.id, row.hash.clone());
-        self.take_revision(row).await?;
-        self.held.insert(id, hash);
+        let id = row.id;
+        if let Some(hash) = self.take_revision(row).await? {
+            self.held.insert(id, hash);
+        }
         self.waiting.remove(&id);
         Ok(())
     }
 
-    /// Lets a run that is held go on by the version that `row` bears.
-    pub async fn take_revision(&self, row: CampaignRow) -> Result<(), Failure> {
+    /// Lets a run that is held go on by its approved revision, or by the version that `row` bears; gives the hash of what it goes by.
+    /// `None`: it goes on as it is, since the revision's approval does not hold any more.
+    pub async fn take_revision(&self, row: CampaignRow) -> Result<Option<String>, Failure> {
         let id = row.id;
         let running = self.app.running(row, &self.routes, self.fence, self.app.now()).await?;
+        let hash = running.row.hash.clone();
+        if self.held.get(&id) == Some(&hash) {
+            return Ok(None);
+        }
         self.engine.revise(running);
         self.shared.no_trouble(id);
-        Ok(())
+        Ok(Some(hash))
     }
 
     async fn look_at_free(&mut self, row: &CampaignRow) -> Result<(), Failure> {
@@ -331,7 +352,7 @@ impl Daemon {
             self.close(row.id);
             return Ok(());
         }
-        if !is_to_be_run(row.status) || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
+        if !row.status.is_approved() || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
             return Ok(());
         }
         // Faults are told at once, not only when it is to start.
@@ -348,11 +369,6 @@ impl Daemon {
         self.engine.adopt(running);
         Ok(())
     }
-}
-
-/// Whether the engine holds runs of this status.
-fn is_to_be_run(status: Status) -> bool {
-    status == Status::Approved || is_under_way(status)
 }
 
 /// Whether a run of this status has begun.

@@ -27,6 +27,14 @@ const DRAIN_MS: i64 = 30 * SECOND;
 /// How often progress is shown.
 const SHOW_MS: u64 = 200;
 
+/// What makes an engine resident: it stays when no campaign is left.
+pub(super) struct Resident {
+    /// Finds definitions of runs that it does not hold, for their receipts.
+    pub(super) load: Loader,
+    /// How long a drain waits for touches in flight, in milliseconds.
+    pub(super) drain_ms: i64,
+}
+
 /// What is to be run.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -214,13 +222,13 @@ impl App {
         self.put_together(routes, running, fence, None, carrier)
     }
 
-    /// An engine on these routes. With `load` it is resident: it stays when no campaign is left, and settles receipts of any run.
+    /// An engine on these routes.
     pub(super) fn put_together(
         &self,
         routes: Vec<(Route, RouteSpec)>,
         campaigns: Vec<Arc<Running>>,
         fence: i64,
-        load: Option<Loader>,
+        resident: Option<Resident>,
         carrier: impl Fn(&RouteSpec, RouteId) -> Arc<dyn Carrier>,
     ) -> Result<Engine, Failure> {
         let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, carrier(spec, r.id))).collect();
@@ -229,12 +237,12 @@ impl App {
             routes: routes.into_iter().map(|(r, _)| r).collect(),
             campaigns,
             fence,
-            patience: Patience { poll_ms: POLL_MS, drain_ms: DRAIN_MS },
+            patience: Patience { poll_ms: POLL_MS, drain_ms: resident.as_ref().map_or(DRAIN_MS, |r| r.drain_ms) },
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
             sizes: self.sizes(),
-            resident: load.is_some(),
-            load,
+            resident: resident.is_some(),
+            load: resident.map(|r| r.load),
         };
         shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
     }
