@@ -8,6 +8,7 @@ mod failure;
 pub mod files;
 pub mod intakes;
 pub mod mappings;
+pub mod oidc;
 pub mod operate;
 pub mod outcome;
 mod private;
