@@ -13,6 +13,7 @@ pub mod kit;
 mod lists;
 mod money;
 mod people;
+mod privacy;
 mod reads;
 mod record;
 
@@ -42,6 +43,7 @@ cases! {
     reads: due_soonest_first due_only_of_these_steps awaiting_by_providers_name overdue_and_next_deadline orphans_after_a_new_fence emptied_batches_can_be_closed uncertain_are_listed scan_goes_on timeline_oldest_first call_off_closes call_off_twice receipts_are_kept;
     engine: touches_and_members_in_bulk rehearsals_are_another_time a_wave_is_counted_down sent_since_tells_what_stands ended_runs_schedule_nothing finished_runs_schedule_nothing further_corrections_start_nothing what_a_provider_has_taken_stays;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
+    privacy: found_by_phone_and_email one_batch_may_name_a_customer_twice erased_is_gone_and_sums_stand erased_is_not_begun erased_does_not_come_back_unasked receipts_are_forgotten_in_time forgotten_changes_are_asked_again sealing_anew_ends;
 }
 
 /// Runs every case on a store of its own and panics with the name and text of all that failed.
