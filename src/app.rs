@@ -8,6 +8,8 @@ pub mod operate;
 pub mod outcome;
 pub mod rehearse;
 pub mod run;
+pub mod telemetry;
+pub mod tls;
 
 pub use failure::Failure;
 
@@ -16,7 +18,7 @@ use crate::campaign_file::{self, Known};
 use crate::channels::route::RouteSpec;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::desk::submit;
+use crate::desk::{approve, revise, submit};
 use crate::domain::campaign::Campaign;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
@@ -96,11 +98,15 @@ impl App {
         Ok(routes)
     }
 
-    /// Puts a run together for the engine, and marks it running.
+    /// Puts a run together for the engine, and marks it running: takes up its approved revision, if there is one, and makes sure that its
+    /// approval still holds. One whose approval does not is back to `Submitted` and refused.
     pub async fn running(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64, at: Timestamp) -> Result<Arc<Running>, Failure> {
+        let (store, rehearsal) = (self.store.as_ref(), row.id.is_rehearsal());
+        approve::ensure(store, &row, self.eyes_of(&row), at).await?;
+        let row = revise::take(store, &row, |revised| self.eyes(revised, rehearsal), at).await?.unwrap_or(row);
         let campaign = self.campaign_of(&row)?;
-        let law = Arc::new(submit::law(&campaign)?);
-        let row = if row.status == Status::Approved {
+        let law = Arc::new(approve::law_of(store, &row, &campaign).await?);
+        let row = if matches!(row.status, Status::Approved | Status::Scheduled) {
             let change = StatusChange { to: Status::Running, by: "engine".to_owned(), why: "started".to_owned(), at, reason: None };
             self.store.set_status(row.id, &change).await?
         } else {

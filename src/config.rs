@@ -1,5 +1,9 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
+mod serve;
+
+pub use serve::ServeConfig;
+
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
 use crate::finance::MailTls;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -28,6 +32,10 @@ pub struct Config {
     pub engine: EngineConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// How the daemon listens.
+    pub serve: ServeConfig,
+    /// Who must approve what.
+    pub approval: ApprovalConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -126,6 +134,20 @@ impl Default for EngineConfig {
     }
 }
 
+/// Who must approve what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ApprovalConfig {
+    /// Whether a campaign that contacts people must be approved by another person than its authors.
+    pub four_eyes: bool,
+}
+
+impl Default for ApprovalConfig {
+    fn default() -> Self {
+        Self { four_eyes: true }
+    }
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -162,6 +184,8 @@ pub struct LogConfig {
     pub level: Level,
     /// Form.
     pub format: LogFormat,
+    /// The OTLP/HTTP address of an OpenTelemetry collector; left out: no traces are sent.
+    pub traces: Option<String>,
 }
 
 /// What flags say; the strongest voice.
@@ -208,7 +232,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: [&str; 5] = ["store", "mail", "engine", "log", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "approval", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -218,13 +242,15 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         all
     });
     for name in root.keys().filter(|k| !SECTIONS.contains(&k.as_str())) {
-        faults.push(format!("{name}: unknown section{}; {}", near(name, SECTIONS.into_iter()), place(figment, name)));
+        faults.push(format!("{name}: unknown section{}; {}", near(name, SECTIONS.iter().copied()), place(figment, name)));
     }
     let config = Config {
         store: section(figment, &root, "store", &mut faults),
         mail: section(figment, &root, "mail", &mut faults),
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
+        serve: section(figment, &root, "serve", &mut faults),
+        approval: section(figment, &root, "approval", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -345,6 +371,7 @@ impl Config {
             // The URL itself may hold a password.
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
+        faults.extend(self.serve.faults());
         faults.extend(check_routes(&self.routes));
         faults
     }
@@ -386,6 +413,8 @@ mod tests {
             ("mail", keys_of::<MailConfig>()),
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
+            ("serve", keys_of::<ServeConfig>()),
+            ("approval", keys_of::<ApprovalConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

@@ -1,5 +1,6 @@
 //! Touchline: the system with which a retail bank runs its remote marketing. See `README.md` and `docs/`.
 pub mod actors;
+pub mod api;
 pub mod app;
 pub mod campaign_file;
 pub mod channels;

@@ -63,12 +63,12 @@ fn a_campaign_is_submitted_approved_held_and_run_by_name() {
     desk.write("touchline.toml", "[[routes]]\nname = \"fast\"\nchannel = \"worklist\"\nlimit = \"1000/s\"\nprofile = \"instant\"\n");
     desk.write("real.yaml", REAL);
     let submitted = desk.json(&["campaign", "submit", "real.yaml", "--by", "ann"], 0);
-    let hash = submitted["campaign"]["hash"].as_str().unwrap().to_owned();
+    let seal = submitted["seal"]["seal"].as_str().unwrap().to_owned();
     assert_eq!((submitted["campaign"]["status"].as_str(), submitted["continued"].as_bool()), (Some("submitted"), Some(false)));
     desk.says(&["run", "real"], 1, &["not approved", "touchline campaign approve real --hash"]);
     desk.says(&["campaign", "start", "real"], 1, &["not approved yet"]);
-    desk.says(&["campaign", "approve", "real", "--hash", "000000000000"], 1, &["the hash does not match"]);
-    let approved = desk.json(&["campaign", "approve", "real", "--hash", &hash[..12]], 0);
+    desk.says(&["campaign", "approve", "real", "--hash", "000000000000", "--by", "bob"], 1, &["the hash does not match"]);
+    let approved = desk.json(&["campaign", "approve", "real", "--hash", &seal[..12], "--by", "bob"], 0);
     assert_eq!(approved["status"], "approved");
     assert_eq!(desk.json(&["campaign", "start", "real"], 0)["wanted"], "run");
     desk.says(&["campaign", "pause", "real"], 2, &["--why"]);

@@ -1,6 +1,7 @@
 //! The desk's use cases over the store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 use touchline::campaign_file;
+use touchline::desk::approve::{self, Eyes};
 use touchline::desk::{DeskError, control, doctor, explain, plan, report, resolve, submit};
 use touchline::domain::campaign::Campaign;
 use touchline::domain::channel::Channel;
@@ -89,8 +90,8 @@ async fn start_first(store: &MemoryStore, run: &CampaignRow, fence: i64, n: usiz
 }
 
 async fn running(store: &MemoryStore, c: &Campaign) -> CampaignRow {
-    let run = submit::submit(store, c, false, "ann", NOW).await.unwrap().campaign;
-    submit::approve(store, &run.name, &run.hash, "bob", "checked", NOW).await.unwrap();
+    let submit::Submitted { campaign: run, seal, .. } = submit::submit(store, c, false, "ann", NOW).await.unwrap();
+    approve::approve(store, &run.name, &seal.seal, "bob", "checked", true, NOW).await.unwrap();
     let change = StatusChange { to: Status::Running, by: "engine".into(), why: "schedule".into(), at: NOW, reason: None };
     store.set_status(run.id, &change).await.unwrap()
 }
@@ -170,14 +171,14 @@ async fn what_cannot_be_submitted_says_why() {
 #[tokio::test]
 async fn an_approval_names_what_it_approves() {
     let store = store_with(5).await;
-    let run = submit::submit(&store, &campaign_of("", "Spring"), false, "ann", NOW).await.unwrap().campaign;
-    assert!(control::start(&store, "spring", "ann", "go", NOW).await.unwrap_err().to_string().contains("not approved"));
-    for wrong in ["", &run.hash[..11], "0123456789abcdef"] {
-        assert!(submit::approve(&store, "spring", wrong, "bob", "ok", NOW).await.is_err(), "{wrong}");
+    let seal = submit::submit(&store, &campaign_of("", "Spring"), false, "ann", NOW).await.unwrap().seal.seal;
+    assert!(control::start(&store, "spring", "ann", "go", Eyes::Four, NOW).await.unwrap_err().to_string().contains("not approved"));
+    for wrong in ["", &seal[..11], "0123456789abcdef"] {
+        assert!(approve::approve(&store, "spring", wrong, "bob", "ok", true, NOW).await.is_err(), "{wrong}");
     }
-    let approved = submit::approve(&store, "spring", &run.hash[..12], "bob", "ok", NOW).await.unwrap();
-    assert_eq!(approved.status, Status::Approved);
-    assert!(submit::approve(&store, "spring", &run.hash[..12], "bob", "ok", NOW).await.is_err());
+    let approved = approve::approve(&store, "spring", &seal[..12], "bob", "ok", true, NOW).await.unwrap();
+    assert_eq!(approved.campaign.status, Status::Approved);
+    assert!(approve::approve(&store, "spring", &seal[..12], "bob", "ok", true, NOW).await.is_err());
     assert_eq!(control::pause(&store, "spring", "bob", "lunch", NOW).await.unwrap().wanted, Wanted::Pause);
     assert_eq!(control::resume(&store, "spring", "bob", "back", NOW).await.unwrap().wanted, Wanted::Run);
     assert!(control::pause(&store, "spring", "bob", " ", NOW).await.is_err());

@@ -1,6 +1,7 @@
 //! What operators and compliance ask of a store: plan, report, explain, resolve, doctor.
 use super::outcome::Outcome;
 use super::{App, Failure};
+use crate::desk::approve::{self, Eyes};
 use crate::desk::doctor::{self, Check};
 use crate::desk::explain::{self, Explanation};
 use crate::desk::plan::{self, Plan};
@@ -10,7 +11,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::journey;
 use crate::domain::touch::Touch;
 use crate::finance::AttributionReport;
-use crate::store::{CampaignRow, Status};
+use crate::store::CampaignRow;
 
 impl App {
     /// Forecasts a campaign before its launch.
@@ -28,20 +29,25 @@ impl App {
     /// A run that was handed in and approved before.
     pub async fn approved(&self, name: &str) -> Result<CampaignRow, Failure> {
         let row = self.store.campaign(name, Some(false)).await?;
-        match row.status {
-            Status::Approved | Status::Running | Status::Paused => Ok(row),
-            Status::Submitted => Err(Failure::no(format!(
-                "campaign {name} version {} is not approved; first: touchline campaign approve {name} --hash {}",
-                row.version,
-                row.hash.get(..12).unwrap_or(&row.hash)
-            ))),
-            Status::Finished | Status::Stopped => Err(Failure::no(format!("campaign {name} version {} is {}", row.version, row.status))),
+        if row.status.is_approved() {
+            return Ok(row);
         }
+        Err(approve::not_approved(self.store.as_ref(), &row).await?.into())
+    }
+
+    /// How many persons a campaign needs on the routes configured.
+    pub fn eyes(&self, campaign: &Campaign, rehearsal: bool) -> Eyes {
+        Eyes::needed(self.config.approval.four_eyes, rehearsal, campaign, &self.config.routes)
+    }
+
+    /// As [`App::eyes`], for a run; one whose file cannot be read any more needs both pairs.
+    pub fn eyes_of(&self, row: &CampaignRow) -> Eyes {
+        approve::kept(&row.name, &row.source).map_or(Eyes::Four, |campaign| self.eyes(&campaign, row.id.is_rehearsal()))
     }
 
     /// The report of a run: with attribution once it has ended.
     pub async fn status(&self, row: &CampaignRow) -> Result<Outcome, Failure> {
-        if matches!(row.status, Status::Finished | Status::Stopped) {
+        if row.status.is_closed() {
             return self.outcome(row, self.now()).await;
         }
         let report = report::build(self.store.as_ref(), row, Vec::new(), Vec::new(), self.now()).await?;
@@ -81,7 +87,9 @@ impl App {
     /// Looks everything over.
     pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
         let data = self.config.data_folder();
-        Ok(doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?)
+        let mut checks = doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?;
+        checks.push(doctor::approval(self.config.approval.four_eyes));
+        Ok(checks)
     }
 
     /// Adopts a restored or copied database as the one that sends.

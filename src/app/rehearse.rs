@@ -9,7 +9,7 @@ use crate::channels::route::RouteSpec;
 use crate::channels::simulator::Simulator;
 use crate::channels::{CarrierEvent, Dispatch};
 use crate::clock::monotonic;
-use crate::desk::submit;
+use crate::desk::{approve, submit};
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::RouteId;
 use crate::domain::tally::Tally;
@@ -79,7 +79,7 @@ impl App {
     pub async fn rehearse(&self, campaign: &Campaign, seed: u64, mut watch: impl FnMut(Stand)) -> Result<(CampaignRow, Outcome), Failure> {
         let starts_at = campaign.schedule.starts_at();
         let submitted = submit::submit(self.store.as_ref(), campaign, true, "rehearsal", starts_at).await?;
-        let row = submit::approve_row(self.store.as_ref(), &submitted.campaign, "rehearsal", "rehearsal", starts_at).await?;
+        let row = approve::approve_alone(self.store.as_ref(), &submitted.campaign, "rehearsal", "rehearsal", starts_at).await?;
         let fence = self.store.acquire(false, self.now()).await?;
         let end = self.in_virtual_time(&row, fence, seed, starts_at, &mut watch).await;
         self.store.release(fence).await?;

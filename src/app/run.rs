@@ -9,12 +9,13 @@ use crate::actors::shell::{self, Engine};
 use crate::channels::route::RouteSpec;
 use crate::channels::{self, Carrier};
 use crate::clock::sleep_ms;
+use crate::desk::approve::{self, Eyes};
 use crate::desk::control::is_held;
 use crate::desk::submit;
 use crate::domain::campaign::Campaign;
 use crate::domain::ids::RouteId;
 use crate::domain::time::SECOND;
-use crate::store::{CampaignRow, StoreError};
+use crate::store::{CampaignRow, RevisionStatus, Status, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ impl App {
         Sizes { batch: of(self.config.engine.batch), credit: of(self.config.engine.credit), due_grain_ms: 1 }
     }
 
-    /// Submits and approves campaigns in the caller's name. The same file handed in again gives the run that it has: an unfinished
+    /// Submits campaigns in the caller's name, and approves those that contact nobody; what contacts people must have been approved by
+    /// another. The same file handed in again gives the run that it has: an unfinished
     /// one goes on, also past its end (what is left is then called off); one that has ended stays so. Whoever restarts a process
     /// that was killed, at whatever moment, contacts nobody a second time.
     pub async fn enter(&self, campaigns: &[Campaign], by: &str) -> Result<Vec<CampaignRow>, Failure> {
@@ -64,7 +66,7 @@ impl App {
                         campaign.name
                     )));
                 }
-                None => submit::submit(self.store.as_ref(), campaign, false, by, now).await?.campaign,
+                None => self.handed_in(campaign, by).await?,
             };
             if row.status.is_closed() {
                 tracing::warn!(
@@ -76,9 +78,31 @@ impl App {
                     row.name
                 );
             }
-            rows.push(submit::approve_row(self.store.as_ref(), &row, by, "run", now).await?);
+            rows.push(match self.eyes(campaign, false) {
+                Eyes::Two => approve::approve_alone(self.store.as_ref(), &row, by, "run", now).await?,
+                Eyes::Four if row.status == Status::Submitted => return Err(approve::not_approved(self.store.as_ref(), &row).await?.into()),
+                Eyes::Four => row,
+            });
         }
         Ok(rows)
+    }
+
+    async fn handed_in(&self, campaign: &Campaign, by: &str) -> Result<CampaignRow, Failure> {
+        let submitted = submit::submit(self.store.as_ref(), campaign, false, by, self.now()).await?;
+        match submitted.revision {
+            Some(revision) if self.eyes(campaign, false) == Eyes::Four && revision.status == RevisionStatus::Open => Err(Failure::no(format!(
+                "campaign {} version {} is {}; the file was handed in as revision {} of it, which another person must approve: touchline campaign \
+                 approve {} --hash {}; then: touchline run {}",
+                campaign.name,
+                submitted.campaign.label(),
+                submitted.campaign.status,
+                revision.number,
+                campaign.name,
+                submitted.seal.short(),
+                campaign.name
+            ))),
+            _ => Ok(submitted.campaign),
+        }
     }
 
     /// Runs campaigns to their end, or until `interrupt` comes true (then it drains): files are handed in, `names` are runs that were

@@ -132,6 +132,13 @@ impl RouteSpec {
         }
     }
 
+    /// Whether its touches come to real people: then a campaign on it needs a second pair of eyes.
+    pub fn contacts_people(&self) -> bool {
+        match self.kind {
+            RouteKind::Simulator | RouteKind::RemoteSimulator => false,
+        }
+    }
+
     /// The name of the simulated carrier's profile; `None`: it is written out in the settings.
     pub fn profile_name(&self) -> Option<&str> {
         match &self.profile {

@@ -1,8 +1,11 @@
-//! `touchline campaign submit|approve|start|pause|resume|stop|status|list|diff`
+//! `touchline campaign draft|submit|approve|start|pause|resume|stop|restart|archive|status|history|list|diff`
 use super::{Answer, Context, ui};
-use crate::app::Access;
-use crate::desk::control::{self, DiffLine};
-use crate::desk::submit;
+use crate::app::{Access, Failure};
+use crate::desk::approve::{self, Approved};
+use crate::desk::diff::{self, Diff, DiffLine};
+use crate::desk::emergency::{self, Restarted};
+use crate::desk::submit::{self, Submitted};
+use crate::desk::{control, draft};
 use crate::store::CampaignRow;
 use std::path::PathBuf;
 
@@ -15,18 +18,26 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Hand in a campaign file: its audience is frozen.
-    Submit {
+    /// Keep a campaign file as a draft, checked and not handed in; the same name again writes it anew.
+    Draft {
         /// The file.
+        file: PathBuf,
+        /// Who wrote it.
+        #[arg(long, env = "USER", default_value = "operator")]
+        by: String,
+    },
+    /// Hand in a campaign file, or a draft by its name: its audience is frozen. A run that is under way takes the file as a revision.
+    Submit {
+        /// The file, or the name of a draft.
         file: PathBuf,
         #[command(flatten)]
         who: Who,
     },
-    /// Approve exactly the file that was handed in.
+    /// Approve exactly what was handed in: file, list, texts and policy together, or a revision of a run under way. Never its author.
     Approve {
         /// Name.
         name: String,
-        /// The hash that the approver has seen; 12 digits at least.
+        /// The seal that the approver has seen (`campaign submit` and `campaign diff` print it); 12 digits at least.
         #[arg(long)]
         hash: String,
         #[command(flatten)]
@@ -38,8 +49,28 @@ enum Verb {
     Pause(Reasoned),
     /// Go on after a pause.
     Resume(Reasoned),
-    /// End early: what has not started is called off.
-    Stop(Reasoned),
+    /// End early: what has not started is called off. With --emergency: hold at once, until two persons restart it.
+    Stop {
+        /// Name.
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Hold at once instead of ending; two different persons must restart it.
+        #[arg(long)]
+        emergency: bool,
+        /// Every campaign that is not closed.
+        #[arg(long, requires = "emergency", conflicts_with = "name")]
+        all: bool,
+        /// Who does it.
+        #[arg(long, env = "USER", default_value = "operator")]
+        by: String,
+        /// Why; kept in the campaign's history.
+        #[arg(long)]
+        why: String,
+    },
+    /// Go on after an emergency stop: two different persons must say so.
+    Restart(Reasoned),
+    /// Put a closed campaign, or an own draft, away: it is listed only with --archived.
+    Archive(Reasoned),
     /// The report of a campaign.
     Status {
         /// Name.
@@ -48,14 +79,29 @@ enum Verb {
         #[arg(long)]
         rehearsal: bool,
     },
+    /// What happened to a campaign: who did what, when and why.
+    History {
+        /// Name.
+        name: String,
+    },
     /// All campaigns.
-    List,
-    /// What a file changes against the newest version handed in.
+    List {
+        /// Also those put away.
+        #[arg(long)]
+        archived: bool,
+    },
+    /// What changes between two versions, by meaning and line by line; without any named: against what waits for its approval.
     Diff {
         /// Name.
         name: String,
-        /// The file.
-        file: PathBuf,
+        /// A file to compare with.
+        file: Option<PathBuf>,
+        /// From this version (`1`, `1.2`, `draft`).
+        #[arg(long)]
+        from: Option<String>,
+        /// To this version.
+        #[arg(long, conflicts_with = "file")]
+        to: Option<String>,
     },
 }
 
@@ -91,77 +137,156 @@ struct Reasoned {
 
 fn line(row: &CampaignRow) -> String {
     format!(
-        "{} version {}: {}, wanted: {}; audience {}; hash {}",
+        "{} version {}: {}{}, wanted: {}; audience {}; file {}",
         row.name,
-        row.version,
+        row.label(),
         row.status,
+        if row.emergency { " (EMERGENCY STOP)" } else { "" },
         row.wanted,
         ui::number(row.audience),
         row.hash.get(..12).unwrap_or(&row.hash)
     )
 }
 
+fn submitted(s: &Submitted) -> String {
+    let mut text = line(&s.campaign);
+    if let Some(f) = &s.filter {
+        text += &format!("\nwhere: {} of {} members kept, {} left out, {} could not be told", f.kept, f.members, f.left_out, f.filter_errors);
+    }
+    if let Some(revision) = &s.revision {
+        let changes: String = s.changes.iter().map(|c| format!("\n  {c}")).collect();
+        text += &format!("\nrevision {}: {}{changes}", revision.number, revision.status);
+    }
+    text += &format!("\nseal {} over file, list {} ({}), texts and ", s.seal.short(), s.seal.parts.list.name, ui::number(s.seal.parts.list.count));
+    text += &s.seal.parts.policy.presets.join(", ");
+    text + &format!("\nNext: touchline campaign approve {} --hash {}", s.campaign.name, s.seal.short())
+}
+
+fn approved(a: &Approved) -> String {
+    match &a.revision {
+        None => format!("{}\nNext: touchline run {}", line(&a.campaign), a.campaign.name),
+        Some(r) => format!(
+            "{}\nrevision {} is approved; the process that runs it takes it up, or else: touchline run {}",
+            line(&a.campaign),
+            r.number,
+            a.campaign.name
+        ),
+    }
+}
+
+fn restarted(r: &Restarted) -> String {
+    match &r.held_by {
+        None => format!("{}\nTwo persons have said so: it goes on.", line(&r.campaign)),
+        Some(held) => {
+            let who: Vec<&str> = held.restarts.iter().map(|r| r.by.as_str()).collect();
+            format!(
+                "{}\nNoted ({}). One more person than this is needed: touchline campaign restart {} --by ANOTHER --why TEXT",
+                line(&r.campaign),
+                who.join(", "),
+                r.campaign.name
+            )
+        }
+    }
+}
+
+fn compared(d: &Diff) -> String {
+    let mut lines = vec![format!("from {} to {}", d.from, d.to)];
+    match &d.changes {
+        None => lines.push("one of the two is no valid campaign file; by lines alone:".to_owned()),
+        Some(changes) if changes.is_empty() => lines.push("nothing changes by meaning".to_owned()),
+        Some(changes) => {
+            lines.extend(changes.iter().map(|c| format!("* {c}{}", if c.revisable { "" } else { " (not in a run under way)" })));
+        }
+    }
+    lines.extend(d.lines.iter().map(|l| match l {
+        DiffLine::Same(t) => format!("  {t}"),
+        DiffLine::Removed(t) => format!("- {t}"),
+        DiffLine::Added(t) => format!("+ {t}"),
+    }));
+    lines.join("\n")
+}
+
 /// Does one of the verbs.
 pub async fn run(args: Args, context: &Context) -> Answer {
     let access = match args.verb {
-        Verb::List | Verb::Diff { .. } => Access::Read,
-        Verb::Submit { .. } => Access::Write,
-        Verb::Approve { .. } | Verb::Start(_) | Verb::Pause(_) | Verb::Resume(_) | Verb::Stop(_) | Verb::Status { .. } => Access::Change,
+        Verb::List { .. } | Verb::Diff { .. } | Verb::History { .. } => Access::Read,
+        Verb::Submit { .. } | Verb::Draft { .. } => Access::Write,
+        _ => Access::Change,
     };
     let app = context.open(access).await?;
     let (store, now) = (app.store.as_ref(), app.now());
     match args.verb {
-        Verb::Submit { file, who } => {
+        Verb::Draft { file, by } => {
             let campaign = app.campaign_file(&file).await?;
-            let submitted = submit::submit(store, &campaign, false, &who.by, now).await?;
-            context.answer(&submitted, |s| {
-                let filter = s.filter.as_ref().map_or_else(String::new, |f| {
-                    format!("\nwhere: {} of {} members kept, {} left out, {} could not be told", f.kept, f.members, f.left_out, f.filter_errors)
-                });
-                let next = format!(
-                    "\nNext: touchline campaign approve {} --hash {}",
-                    s.campaign.name,
-                    s.campaign.hash.get(..12).unwrap_or(&s.campaign.hash)
-                );
-                line(&s.campaign) + &filter + &next
-            })?;
+            let row = draft::write(store, &campaign, &by, now).await?;
+            context.answer(&row, |r| format!("{}\nNext: touchline campaign submit {}", line(r), r.name))?;
+        }
+        Verb::Submit { file, who } => {
+            let name = file.display().to_string();
+            let done = if !super::run::is_file(&file) && store.draft(&name).await?.is_some() {
+                draft::hand_in(store, &name, &who.by, now).await?
+            } else {
+                submit::submit(store, &app.campaign_file(&file).await?, false, &who.by, now).await?
+            };
+            context.answer(&done, submitted)?;
         }
         Verb::Approve { name, hash, who } => {
-            let row = submit::approve(store, &name, &hash, &who.by, &who.why, now).await?;
-            context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
+            let done = approve::approve(store, &name, &hash, &who.by, &who.why, app.config.approval.four_eyes, now).await?;
+            context.answer(&done, approved)?;
         }
         Verb::Start(mut n) => {
             if n.who.why.is_empty() {
                 "started".clone_into(&mut n.who.why);
             }
-            let row = control::start(store, &n.name, &n.who.by, &n.who.why, now).await?;
+            let eyes = app.eyes_of(&app.run_named(&n.name, Some(false)).await?);
+            let row = control::start(store, &n.name, &n.who.by, &n.who.why, eyes, now).await?;
             context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
         }
         Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.by, &n.why, now).await?, line)?,
         Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.by, &n.why, now).await?, line)?,
-        Verb::Stop(n) => {
-            let (row, closed) = control::stop_from_outside(store, &n.name, &n.by, &n.why, now).await?;
-            context.answer(&row, |r| if closed { line(r) } else { format!("{}\nThe process that runs it ends it now.", line(r)) })?;
-        }
+        Verb::Stop { name, emergency, by, why, .. } => return stop(&app, name.as_deref(), emergency, &by, &why, context).await,
+        Verb::Restart(n) => context.answer(&emergency::restart(store, &n.name, &n.by, &n.why, now).await?, restarted)?,
+        Verb::Archive(n) => context.answer(&control::archive(store, &n.name, &n.by, &n.why, now).await?, line)?,
         Verb::Status { name, rehearsal } => {
             let row = app.run_named(&name, rehearsal.then_some(true)).await?;
             context.answer(&app.status(&row).await?, ui::outcome)?;
         }
-        Verb::List => {
-            let all = control::list(store).await?;
+        Verb::History { name } => {
+            let told = control::told(store, &name).await?;
+            context.answer(&told, |all| all.iter().map(|e| format!("{}  {}  {}: {}", e.at, e.status, e.by, e.why)).collect::<Vec<_>>().join("\n"))?;
+        }
+        Verb::List { archived } => {
+            let all = control::list(store, archived).await?;
             context.answer(&all, |all| ui::campaigns(all))?;
         }
-        Verb::Diff { name, file } => {
-            let row = app.run_named(&name, Some(false)).await?;
-            let text = crate::app::files::read_text(&file)?;
-            let diff = control::diff(&row.source, &text);
-            context.answer(&diff, |lines| {
-                let one = |l: &DiffLine| match l {
-                    DiffLine::Same(t) => format!("  {t}"),
-                    DiffLine::Removed(t) => format!("- {t}"),
-                    DiffLine::Added(t) => format!("+ {t}"),
-                };
-                lines.iter().map(one).collect::<Vec<_>>().join("\n")
+        Verb::Diff { name, file, from, to } => {
+            let text = file.map(|f| crate::app::files::read_text(&f)).transpose()?;
+            let done = diff::compare_versions(store, &name, from.as_deref(), to.as_deref(), text.as_deref()).await?;
+            context.answer(&done, compared)?;
+        }
+    }
+    Ok(true)
+}
+
+async fn stop(app: &crate::app::App, name: Option<&str>, emergency: bool, by: &str, why: &str, context: &Context) -> Answer {
+    let (store, now) = (app.store.as_ref(), app.now());
+    match (name, emergency) {
+        (Some(name), false) => {
+            let (row, closed) = control::stop_from_outside(store, name, by, why, now).await?;
+            context.answer(&row, |r| if closed { line(r) } else { format!("{}\nThe process that runs it ends it now.", line(r)) })?;
+        }
+        (Some(name), true) => {
+            let row = emergency::stop(store, name, by, why, now).await?;
+            let rows = emergency::pause_unheld(store, vec![row], by, why, now).await?;
+            let row = rows.first().ok_or_else(|| Failure::no("the run could not be read again"))?;
+            context.answer(row, |r| format!("{}\nIt goes on when two persons say so: touchline campaign restart {} --why TEXT", line(r), r.name))?;
+        }
+        (None, _) => {
+            let rows = emergency::stop_all(store, by, why, now).await?;
+            let rows = emergency::pause_unheld(store, rows, by, why, now).await?;
+            context.answer(&rows, |rows| match rows.as_slice() {
+                [] => "no campaign is under way; nothing was to be stopped".to_owned(),
+                rows => rows.iter().map(line).collect::<Vec<_>>().join("\n"),
             })?;
         }
     }

@@ -8,18 +8,21 @@ mod doctor;
 mod explain;
 mod export;
 mod import;
+mod log;
 mod migrate;
 mod plan;
 mod rehearse;
 mod resolve;
 mod run;
 mod schema;
+mod serve;
+mod signals;
 pub mod ui;
 mod validate;
 mod verify;
 
 use crate::app::{Access, App, Failure};
-use crate::config::{self, Config, Level, LogFormat, Overrides};
+use crate::config::{self, Config, Overrides};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -62,6 +65,8 @@ enum Command {
     Rehearse(rehearse::Args),
     /// Submit campaigns and run them to their end, in real time, on the routes configured.
     Run(run::Args),
+    /// The daemon: scheduler, engine, HTTP API, pages.
+    Serve(serve::Args),
     /// Check campaign files: every fault with line and column, and what to do.
     Validate(validate::Args),
     /// Forecast a campaign before its launch: reach, losses, attempts, finish time, cost, collisions.
@@ -179,7 +184,7 @@ fn start(cli: Cli) -> Answer {
     let Global { json, config, store, data, log_level } = cli.global;
     let overrides = Overrides { store_url: store, data, log_level };
     let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
-    set_up_log(&config);
+    let _traces = log::set_up(&config).map_err(Failure::use_)?;
     let context = Context { json, config, opened: std::sync::Mutex::default() };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
@@ -195,6 +200,7 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Demo(args) => demo::run(args, context).await,
         Command::Rehearse(args) => rehearse::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
+        Command::Serve(args) => serve::run(args, context).await,
         Command::Validate(args) => validate::run(&args, context),
         Command::Plan(args) => plan::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
@@ -210,22 +216,4 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Carrier(args) => carrier::run(args).await,
     }
-}
-
-fn set_up_log(config: &Config) {
-    let level = match config.log.level {
-        Level::Error => tracing::Level::ERROR,
-        Level::Warn => tracing::Level::WARN,
-        Level::Info => tracing::Level::INFO,
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Trace => tracing::Level::TRACE,
-    };
-    // Foreign crates are heard when they warn: what they say at lower levels may hold what we would not log.
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,touchline={level}"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process (tests) is not an error worth dying for.
-    let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
 }

@@ -1,5 +1,6 @@
 //! `touchline run CAMPAIGN.yaml...`
 use super::rehearse::show;
+use super::signals::asked_to_end;
 use super::ui::{self, Progress};
 use super::{Answer, Context};
 use crate::app::run::Wanted;
@@ -63,30 +64,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     Ok(reports.iter().all(|o| o.mail_fault.is_none()))
 }
 
-/// Comes true with Ctrl-C, or with the signal by which service managers end a process.
-async fn asked_to_end() {
-    // Without a handler the process would die at once, which the ledger survives; so a failure here is no reason to stop.
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = ctrl_c => {}
-        () = terminate => {}
-    }
-}
-
-fn is_file(path: &Path) -> bool {
+pub(super) fn is_file(path: &Path) -> bool {
     path.exists() || path.extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 

@@ -431,6 +431,7 @@ pub fn checks(checks: &[Check]) -> String {
     let rows = checks.iter().map(|c| {
         let health = match c.health {
             Health::Ok => "ok",
+            Health::Warning => "warning",
             Health::Fault => "FAULT",
             Health::Unknown => "?",
         };

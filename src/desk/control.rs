@@ -1,5 +1,7 @@
-//! Operating a run: hold it, let it go on, end it; what there is, and what differs between two versions of a file.
-use super::{DeskError, DeskResult};
+//! Operating a run: start it, hold it, let it go on, end it, put it away; what there is.
+use super::approve::{self, Eyes};
+use super::{DeskError, DeskResult, draft};
+use crate::domain::eyes;
 use crate::domain::ids::CampaignId;
 use crate::domain::outcome::Reason;
 use crate::domain::tally::Tally;
@@ -22,23 +24,47 @@ pub fn is_held(row: &CampaignRow) -> bool {
 /// Lets a paused run go on.
 pub async fn resume(store: &dyn Store, name: &str, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
     let row = open_run(store, name).await?;
+    if row.emergency {
+        return Err(held(&row));
+    }
     if row.wanted == Wanted::Stop {
         return Err(DeskError::Refused(format!("campaign {name:?} is being stopped; a stopped run does not come back: submit it anew")));
     }
     want(store, name, Wanted::Run, by, why, at).await
 }
 
-/// Makes an approved run ready to go: it starts with the schedule, in the process that serves the store.
-pub async fn start(store: &dyn Store, name: &str, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
+/// Makes an approved run ready to go, if its approval still holds: it is scheduled, and begins at its first moment in the process that serves
+/// the store. A run that is under way and held goes on.
+pub async fn start(store: &dyn Store, name: &str, by: &str, why: &str, eyes: Eyes, at: Timestamp) -> DeskResult<CampaignRow> {
     let row = open_run(store, name).await?;
-    if row.status == Status::Submitted {
-        return Err(DeskError::Refused(format!(
-            "campaign {name:?} version {} is not approved yet; first: touchline campaign approve {name} --hash {}",
-            row.version,
-            row.hash.get(..12).unwrap_or(&row.hash)
-        )));
+    if row.emergency {
+        return Err(held(&row));
+    }
+    approve::ensure(store, &row, eyes, at).await?;
+    if row.status == Status::Approved {
+        named(by, why)?;
+        let change = StatusChange { to: Status::Scheduled, by: by.to_owned(), why: why.to_owned(), at, reason: None };
+        store.set_status(row.id, &change).await?;
     }
     resume(store, name, by, why, at).await
+}
+
+/// Puts a closed run away, or a draft (which its authors alone may): it is listed only when it is asked for.
+pub async fn archive(store: &dyn Store, name: &str, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
+    named(by, why)?;
+    let row = store.campaign(name, Some(false)).await?;
+    match row.status {
+        Status::Archived => Ok(row),
+        Status::Draft => draft::discard(store, &row, by, why, at).await,
+        Status::Finished | Status::Stopped => {
+            let change = StatusChange { to: Status::Archived, by: by.to_owned(), why: why.to_owned(), at, reason: None };
+            Ok(store.set_status(row.id, &change).await?)
+        }
+        other => Err(DeskError::Refused(format!(
+            "campaign {name:?} version {} is {other}; only a finished or stopped one is put away (touchline campaign stop {name} ends it)",
+            row.label()
+        ))),
+    }
 }
 
 /// Asks for an early end: the process that runs the campaign calls off what has not started. For a run that no process
@@ -71,18 +97,37 @@ pub async fn stop_from_outside(store: &dyn Store, name: &str, by: &str, why: &st
     }
 }
 
-async fn open_run(store: &dyn Store, name: &str) -> DeskResult<CampaignRow> {
+/// A run by name that is neither closed nor a draft.
+pub(super) async fn open_run(store: &dyn Store, name: &str) -> DeskResult<CampaignRow> {
     let row = store.campaign(name, Some(false)).await?;
-    if matches!(row.status, Status::Finished | Status::Stopped) {
-        return Err(DeskError::Refused(format!("campaign {name:?} version {} is {}; it has no more to do", row.version, row.status)));
+    if row.status.is_closed() {
+        return Err(DeskError::Refused(format!("campaign {name:?} version {} is {}; it has no more to do", row.label(), row.status)));
+    }
+    if row.status == Status::Draft {
+        return Err(DeskError::Refused(format!("campaign {name:?} is a draft; hand it in first: touchline campaign submit {name}")));
     }
     Ok(row)
 }
 
-async fn want(store: &dyn Store, name: &str, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
+/// The refusal of whoever wants a run to go on that was stopped in an emergency.
+fn held(row: &CampaignRow) -> DeskError {
+    DeskError::Refused(format!(
+        "campaign {:?} was stopped in an emergency; it goes on when two different persons have said so: touchline campaign restart {} --why TEXT",
+        row.name, row.name
+    ))
+}
+
+/// Who does it and why, as a history needs it.
+fn named(by: &str, why: &str) -> DeskResult<()> {
+    eyes::check(by).map_err(DeskError::Refused)?;
     if why.trim().is_empty() {
         return Err(DeskError::Refused("expected a reason (--why TEXT): it is kept in the campaign's history".to_owned()));
     }
+    Ok(())
+}
+
+async fn want(store: &dyn Store, name: &str, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
+    named(by, why)?;
     let row = open_run(store, name).await?;
     store.set_wanted(row.id, wanted, by, why, at).await?;
     Ok(store.campaign_by_id(row.id).await?)
@@ -102,10 +147,10 @@ pub struct Listed {
     pub attempts: i64,
 }
 
-/// All runs, newest first, with where their customers stand.
-pub async fn list(store: &dyn Store) -> DeskResult<Vec<Listed>> {
+/// All runs, newest first, with where their customers stand; those put away only when they are asked for.
+pub async fn list(store: &dyn Store, archived: bool) -> DeskResult<Vec<Listed>> {
     let mut listed = Vec::new();
-    for campaign in store.campaigns().await? {
+    for campaign in store.campaigns().await?.into_iter().filter(|c| archived || c.status != Status::Archived) {
         let tallies = store.tallies(campaign.id).await?;
         listed.push(Listed {
             rehearsal: campaign.id.is_rehearsal(),
@@ -124,108 +169,22 @@ pub async fn history(store: &dyn Store, name: &str, rehearsal: Option<bool>) -> 
     Ok((row, changes))
 }
 
-/// A line of a diff.
+/// A line of a campaign's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "op", content = "line", rename_all = "snake_case")]
-pub enum DiffLine {
-    /// In both.
-    Same(String),
-    /// Only in the old text.
-    Removed(String),
-    /// Only in the new text.
-    Added(String),
+pub struct Event {
+    /// When.
+    #[serde(with = "crate::domain::time::iso")]
+    pub at: Timestamp,
+    /// The status from then on.
+    pub status: Status,
+    /// Who did it (`engine`: the engine).
+    pub by: String,
+    /// What, and why.
+    pub why: String,
 }
 
-/// Cells of the table above which the middle of a diff is shown as a whole removed and a whole added (32 MiB of table).
-const DIFF_CELLS: usize = 8_000_000;
-
-/// The line diff from one version of a file to another: a longest common subsequence after the common head and tail.
-pub fn diff(old_source: &str, new_source: &str) -> Vec<DiffLine> {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old_source.lines().collect(), new_source.lines().collect());
-    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let room = old.len().min(new.len()) - head;
-    let tail = old.iter().rev().zip(new.iter().rev()).take(room).take_while(|(a, b)| a == b).count();
-    let same = |lines: &[&str]| lines.iter().map(|l| DiffLine::Same((*l).to_owned())).collect::<Vec<_>>();
-    let mut result = same(old.get(..head).unwrap_or_default());
-    let middle_old = old.get(head..old.len() - tail).unwrap_or_default();
-    let middle_new = new.get(head..new.len() - tail).unwrap_or_default();
-    result.extend(lcs(middle_old, middle_new));
-    result.extend(same(old.get(old.len() - tail..).unwrap_or_default()));
-    result
-}
-
-fn lcs(old: &[&str], new: &[&str]) -> Vec<DiffLine> {
-    let width = new.len() + 1;
-    if (old.len() + 1).saturating_mul(width) > DIFF_CELLS {
-        let removed = old.iter().map(|l| DiffLine::Removed((*l).to_owned()));
-        return removed.chain(new.iter().map(|l| DiffLine::Added((*l).to_owned()))).collect();
-    }
-    // table[i * width + j]: length of the longest common subsequence of old[i..] and new[j..].
-    let mut table = vec![0_u32; (old.len() + 1) * width];
-    let at = |table: &[u32], i: usize, j: usize| table.get(i * width + j).copied().unwrap_or(0);
-    for (i, a) in old.iter().enumerate().rev() {
-        for (j, b) in new.iter().enumerate().rev() {
-            let best = if a == b { at(&table, i + 1, j + 1) + 1 } else { at(&table, i + 1, j).max(at(&table, i, j + 1)) };
-            if let Some(cell) = table.get_mut(i * width + j) {
-                *cell = best;
-            }
-        }
-    }
-    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
-    loop {
-        match (old.get(i), new.get(j)) {
-            (Some(a), Some(b)) if a == b => {
-                lines.push(DiffLine::Same((*a).to_owned()));
-                (i, j) = (i + 1, j + 1);
-            }
-            (Some(a), b) if b.is_none() || at(&table, i + 1, j) >= at(&table, i, j + 1) => {
-                lines.push(DiffLine::Removed((*a).to_owned()));
-                i += 1;
-            }
-            (_, Some(b)) => {
-                lines.push(DiffLine::Added((*b).to_owned()));
-                j += 1;
-            }
-            _ => return lines,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_keeps_what_is_common_and_names_what_changed() {
-        let lines = diff("a\nb\nc\nd\n", "a\nc\nx\nd\n");
-        let expected = [
-            DiffLine::Same("a".into()),
-            DiffLine::Removed("b".into()),
-            DiffLine::Same("c".into()),
-            DiffLine::Added("x".into()),
-            DiffLine::Same("d".into()),
-        ];
-        assert_eq!(lines, expected);
-    }
-
-    #[test]
-    fn old_and_new_can_be_read_back_from_a_diff() {
-        let (old, new) = ("one\ntwo\ntwo\nthree\nfour", "zero\ntwo\nthree\nthree\nfour\nfive");
-        let lines = diff(old, new);
-        let side = |left: bool| {
-            lines
-                .iter()
-                .filter_map(|l| match l {
-                    DiffLine::Same(t) => Some(t.as_str()),
-                    DiffLine::Removed(t) => left.then_some(t.as_str()),
-                    DiffLine::Added(t) => (!left).then_some(t.as_str()),
-                })
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
-        assert_eq!(side(true), old);
-        assert_eq!(side(false), new);
-        assert!(diff("", "").is_empty());
-        assert_eq!(diff("a\na", "a").len(), 2);
-    }
+/// The history of a campaign's newest real run, or of its rehearsal where there is no real run, for people.
+pub async fn told(store: &dyn Store, name: &str) -> DeskResult<Vec<Event>> {
+    let (_, changes) = history(store, name, None).await?;
+    Ok(changes.into_iter().map(|c| Event { at: c.at, status: c.to, by: c.by, why: c.why }).collect())
 }

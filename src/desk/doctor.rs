@@ -13,6 +13,8 @@ use std::path::Path;
 pub enum Health {
     /// As it should be.
     Ok,
+    /// It may be meant, and should not be so in a bank's daily work.
+    Warning,
     /// Something to do.
     Fault,
     /// It could not be told here.
@@ -22,7 +24,7 @@ pub enum Health {
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at (`store`, `lease`, `sum`, `calendar`, `disk`, `config`).
+    /// What was looked at (`store`, `lease`, `sum`, `calendar`, `disk`, `config`, `approval`).
     pub check: &'static str,
     /// How it came out.
     pub health: Health,
@@ -88,6 +90,19 @@ fn config(faults: &[String]) -> Vec<Check> {
         .iter()
         .map(|f| Check::fault("config", f.clone(), "correct the key; the reference is config.default.toml, the schema: touchline schema config"))
         .collect()
+}
+
+/// Whether two persons are needed for a campaign that contacts people.
+pub fn approval(four_eyes: bool) -> Check {
+    if four_eyes {
+        return Check::ok("approval", "a campaign that contacts people needs its author and another person");
+    }
+    Check {
+        check: "approval",
+        health: Health::Warning,
+        found: "four eyes are turned off: an author may approve what contacts people".to_owned(),
+        way_out: "fit for an installation where one person tries things out; else take `approval.four_eyes = false` out of the settings".to_owned(),
+    }
 }
 
 /// Ownership: free (taken and given back at once), held by another process, or barred because the store is a restored copy.

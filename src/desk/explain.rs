@@ -249,7 +249,7 @@ async fn without_a_row(store: &dyn Store, customer: CustomerId, run: &CampaignRo
         };
         return Ok(("not_in_audience".to_owned(), why.to_owned()));
     }
-    let closed = matches!(run.status, Status::Finished | Status::Stopped);
+    let closed = run.status.is_closed();
     Ok(match run.stop_reason {
         Some(reason) => ("cancelled".to_owned(), format!("called off before the first touch, with all that were left: {reason}")),
         None if closed => ("pending".to_owned(), "the run is closed, and nothing was decided about this customer; run touchline doctor".to_owned()),

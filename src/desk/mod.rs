@@ -1,11 +1,16 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
+pub mod approve;
 pub mod assume;
 pub mod control;
+pub mod diff;
 pub mod doctor;
+pub mod draft;
+pub mod emergency;
 pub mod explain;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod revise;
 pub mod submit;
 
 use crate::store::StoreError;

@@ -319,7 +319,7 @@ async fn collisions(store: &dyn Store, campaign: &Campaign, filter: &submit::Fil
         return Ok(found);
     }
     for other in store.campaigns().await? {
-        let alive = matches!(other.status, Status::Approved | Status::Running | Status::Paused);
+        let alive = other.status.is_approved();
         if !alive || other.id.is_rehearsal() || other.name == campaign.name {
             continue;
         }

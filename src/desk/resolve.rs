@@ -6,7 +6,7 @@ use crate::domain::journey::Settled;
 use crate::domain::outcome::{Disposition, Outcome, Reason, SendResult};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
-use crate::store::{CampaignRow, ReceiptRow, Status, Store, Wanted};
+use crate::store::{CampaignRow, ReceiptRow, Store, Wanted};
 use serde::Serialize;
 
 /// Which touches.
@@ -161,7 +161,7 @@ fn name(finding: Finding) -> String {
 /// no more entries; there the receipts of the touches are the record.
 async fn note(store: &dyn Store, campaign: &CampaignRow, by: &str, text: &str, at: Timestamp) -> DeskResult<()> {
     let now = store.campaign_by_id(campaign.id).await?;
-    if !matches!(now.status, Status::Finished | Status::Stopped) {
+    if !now.status.is_closed() {
         let wanted: Wanted = now.wanted;
         store.set_wanted(campaign.id, wanted, by, text, at).await?;
     }

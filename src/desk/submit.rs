@@ -1,13 +1,16 @@
-//! Handing in a campaign: its law composed, its audience frozen, its run created; and the approval of exactly that.
-use super::{DeskError, DeskResult, PAGE};
+//! Handing in a campaign: its law composed, its audience frozen, its run created, and sealed for whoever approves it.
+use super::{DeskError, DeskResult, PAGE, approve, draft, revise};
 use crate::domain::campaign::Campaign;
+use crate::domain::changes::Change;
 use crate::domain::channel::Channel;
 use crate::domain::expression::{Expression, Value, attributes};
+use crate::domain::eyes;
 use crate::domain::ids::CustomerId;
 use crate::domain::law::LawBook;
+use crate::domain::seal::Seal;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Law;
-use crate::store::{CampaignRow, ListRow, Member, Needs, NewCampaign, Status, StatusChange, Store, StoreError};
+use crate::store::{CampaignRow, ListRow, Member, Needs, NewCampaign, RevisionRow, Status, StatusChange, Store, StoreError};
 use serde::Serialize;
 
 /// What a submission came to.
@@ -19,6 +22,12 @@ pub struct Submitted {
     pub continued: bool,
     /// What `audience.where` kept and left out; `None` without one, and for a run that goes on.
     pub filter: Option<Filtered>,
+    /// What an approver signs.
+    pub seal: Seal,
+    /// The run is under way: the file was handed in as a revision of it.
+    pub revision: Option<RevisionRow>,
+    /// What the revision changes.
+    pub changes: Vec<Change>,
 }
 
 /// What a filter did to a list. `kept + left_out + filter_errors = members`.
@@ -60,35 +69,47 @@ pub fn law(campaign: &Campaign) -> DeskResult<Law> {
 
 /// Hands in a campaign. Its list must be frozen; a `where` is evaluated here, once, and the result frozen as a list of its
 /// own (`<list>@<campaign>#<version>`). The same file handed in again while its run is unfinished gives that run (so that
-/// `run` after a crash goes on), and is refused once that run has finished; another file of that name is refused until the run has ended. A rehearsal replaces the
-/// rehearsal before it.
+/// `run` after a crash goes on), and is refused once that run has finished. Another file becomes a revision of a run that is approved or under
+/// way ([`revise`]); while the run waits for its approval it is refused. A draft of that name is handed in with it. A rehearsal replaces
+/// the rehearsal before it.
 pub async fn submit(store: &dyn Store, campaign: &Campaign, rehearsal: bool, by: &str, at: Timestamp) -> DeskResult<Submitted> {
+    eyes::check(by).map_err(DeskError::Refused)?;
     let law = law(campaign)?;
     let hash = campaign.hash();
     let before = match store.campaign(&campaign.name, Some(rehearsal)).await {
-        Ok(row) => Some(row),
+        Ok(row) => Some(row).filter(CampaignRow::is_handed_in),
         Err(StoreError::NotFound { .. }) => None,
         Err(other) => return Err(other.into()),
     };
-    let mut version = 1;
+    let kept_draft = if rehearsal { None } else { store.draft(&campaign.name).await? };
+    if let Some(kept_draft) = kept_draft.as_ref().filter(|d| d.hash != hash) {
+        draft::must_be_author(store, kept_draft, by).await?;
+    }
+    let mut version = kept_draft.as_ref().map_or(1, |d| d.version);
     if let Some(row) = before {
-        version = row.version + 1;
-        let ended = matches!(row.status, Status::Finished | Status::Stopped);
+        version = version.max(row.version + 1);
         if rehearsal {
             store.purge_rehearsal(row.id).await?;
-        } else if !ended && row.hash == hash {
-            return Ok(Submitted { campaign: row, continued: true, filter: None });
-        } else if row.status == Status::Finished && row.hash == hash {
+        } else if !row.status.is_closed() && row.hash == hash {
+            let seal = approve::seal(store, &row).await?;
+            return Ok(Submitted { campaign: row, continued: true, filter: None, seal, revision: None, changes: Vec::new() });
+        } else if row.ended_as() == Some(Status::Finished) && row.hash == hash {
             return Err(DeskError::Refused(format!(
                 "campaign {:?} version {} of this very file is finished; to run it again would contact the same customers again for one intent. \
                  If that is meant, say so in the file: another schedule, audience or name",
-                row.name, row.version
+                row.name,
+                row.label()
             )));
-        } else if !ended {
+        } else if row.status.is_approved() {
+            return revised(store, row, campaign, kept_draft, by, at).await;
+        } else if !row.status.is_closed() {
             return Err(DeskError::Refused(format!(
                 "campaign {:?} version {} is {} with another file; two versions would contact the same customers for one intent. \
                  Let it finish, or end it first: touchline campaign stop {}",
-                row.name, row.version, row.status, row.name
+                row.name,
+                row.label(),
+                row.status,
+                row.name
             )));
         }
     }
@@ -118,38 +139,42 @@ pub async fn submit(store: &dyn Store, campaign: &Campaign, rehearsal: bool, by:
         by: by.to_owned(),
         at,
     };
-    let row = store.create_campaign(&new, law.rules()).await?;
-    Ok(Submitted { campaign: row, continued: false, filter })
+    let row = match kept_draft {
+        Some(kept_draft) => store.submit_draft(kept_draft.id, &new, law.rules()).await?,
+        None => store.create_campaign(&new, law.rules()).await?,
+    };
+    let seal = approve::seal_over(store, &row, campaign).await?.seal;
+    Ok(Submitted { campaign: row, continued: false, filter, seal, revision: None, changes: Vec::new() })
 }
 
-/// Approves a submitted run. `hash` is what the approver has seen: the hash of the file, or its first 12 digits at least.
-pub async fn approve(store: &dyn Store, name: &str, hash: &str, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
-    let row = store.campaign(name, Some(false)).await?;
-    if row.status == Status::Approved && row.hash == hash {
-        return Ok(row);
+/// Hands in a revision; a draft that it was written in is put away, and its authors are authors of the revision.
+async fn revised(
+    store: &dyn Store,
+    row: CampaignRow,
+    campaign: &Campaign,
+    kept_draft: Option<CampaignRow>,
+    by: &str,
+    at: Timestamp,
+) -> DeskResult<Submitted> {
+    let mut authors = vec![by.to_owned()];
+    if let Some(kept_draft) = &kept_draft {
+        authors.extend(approve::authors(store, kept_draft).await?.into_iter().filter(|a| a != by));
     }
-    if row.status != Status::Submitted {
-        return Err(DeskError::Refused(format!("campaign {name:?} version {} is {}; only a submitted one can be approved", row.version, row.status)));
+    let handed_in = revise::hand_in(store, &row, campaign, &authors, at).await?;
+    if let Some(kept_draft) = kept_draft {
+        let why = format!("handed in as revision {} of version {}", handed_in.revision.number, row.version);
+        let change = StatusChange { to: Status::Archived, by: by.to_owned(), why, at, reason: None };
+        store.set_status(kept_draft.id, &change).await?;
     }
-    if hash.len() < 12 || !row.hash.starts_with(&hash.to_ascii_lowercase()) {
-        return Err(DeskError::Refused(format!(
-            "the hash does not match: campaign {name:?} version {} has {}, the approval names {hash:?} (12 digits at least). \
-             Somebody handed in another file; read it again (touchline campaign diff {name}) and approve that",
-            row.version,
-            row.hash.get(..12).unwrap_or(&row.hash)
-        )));
-    }
-    approve_row(store, &row, by, why, at).await
-}
-
-/// Approves a run that the caller has just submitted itself (`run`, `rehearse`, `demo`); one that is already past approval
-/// is left as it is.
-pub async fn approve_row(store: &dyn Store, row: &CampaignRow, by: &str, why: &str, at: Timestamp) -> DeskResult<CampaignRow> {
-    if row.status != Status::Submitted {
-        return Ok(row.clone());
-    }
-    let change = StatusChange { to: Status::Approved, by: by.to_owned(), why: why.to_owned(), at, reason: None };
-    Ok(store.set_status(row.id, &change).await?)
+    let seal = approve::seal_over(store, &row, campaign).await?.seal;
+    Ok(Submitted {
+        campaign: row,
+        continued: handed_in.continued,
+        filter: None,
+        seal,
+        revision: Some(handed_in.revision),
+        changes: handed_in.changes,
+    })
 }
 
 /// A list by name, which must be frozen.

@@ -203,7 +203,7 @@ impl<'a> Decider<'a> {
         }
     }
 
-    /// Suppression, consent, address, window, caps: in this order, so that the reason kept is the most lasting one.
+    /// Suppression, consent, address, hold, window, caps: in this order, so that the reason kept is the most lasting one.
     fn permitted(&self, step: &Step, member: &Member, facts: &ContactFacts<'_>) -> Verdict {
         let Grounds { campaign, law, ends_at, .. } = &self.grounds;
         let (now, channel) = (facts.contactability, step.channel);
@@ -223,6 +223,14 @@ impl<'a> Decider<'a> {
         };
         if !member.has_address(channel) {
             return Verdict::Never(Reason::NoAddress, allowed_by);
+        }
+        // The relationship manager's own worklist goes on: the hold is what keeps the others out of their way.
+        if channel != Channel::Worklist
+            && let Some(until) = now.held_until().filter(|until| *until > self.at)
+        {
+            // Also beyond the campaign's end, where it is called off with whatever else is left (`campaign_ended`): a hold may be lifted
+            // early, and what it puts off is never dropped before that end.
+            return Verdict::Later(until, Reason::Held, RuleNo(0));
         }
         let open_by = match law.window(self.at, channel, member.whereabouts()) {
             WindowVerdict::Open { rule, .. } => rule,

@@ -1,14 +1,17 @@
 //! The pure heart: what a campaign, a touch, an outcome and a rule are. No async, no I/O, no clock, no random source.
 pub mod access;
 pub mod attribution;
+pub mod callback;
 pub mod campaign;
 pub mod caps;
+pub mod changes;
 pub mod channel;
 pub mod consent;
 pub mod contact;
 pub mod decision;
 pub mod experiment;
 pub mod expression;
+pub mod eyes;
 pub mod holiday;
 pub mod ids;
 pub mod journey;
@@ -19,6 +22,8 @@ pub mod outcome;
 pub mod pacing;
 pub mod planning;
 pub mod preset;
+pub mod reported;
+pub mod seal;
 pub mod sms_parts;
 pub mod tally;
 pub mod template;

@@ -125,6 +125,8 @@ coded!(
         NotSent = 404 "not_sent",
         /// Put back while the campaign was paused or the process drained; nothing was sent.
         PutBack = 405 "put_back",
+        /// Waiting for the end of a relationship manager's hold ("I am meeting her").
+        Held = 406 "held",
     }
 );
 

@@ -1,4 +1,7 @@
 //! The worklist: tasks for relationship managers, and who they are.
+pub mod assign;
+pub mod lease;
+
 use super::ids::{CustomerId, TaskId, TouchKey};
 use super::outcome::coded;
 use super::time::Timestamp;
@@ -74,6 +77,32 @@ pub struct NewTask {
     pub at: Timestamp,
 }
 
+impl NewTask {
+    /// The row of a new task: open, on nobody's list, and awake, so that the next round gives it to somebody.
+    pub fn row(&self, id: TaskId) -> Task {
+        Task {
+            id,
+            made: self.clone(),
+            version: 1,
+            state: TaskState::Open,
+            rm: None,
+            assigned_at: None,
+            claimed_by: None,
+            lease_until: None,
+            reminded_at: None,
+            escalated_at: None,
+            wakes_at: Some(self.at),
+            result: None,
+            closed_at: None,
+        }
+    }
+    /// What a task is for never changes: takes it over from the stored one.
+    pub fn keep_purpose(&mut self, stored: &Self) {
+        self.key.clone_from(&stored.key);
+        (self.kind, self.customer, self.touch, self.at) = (stored.kind, stored.customer, stored.touch, stored.at);
+    }
+}
+
 /// A task as kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -87,7 +116,7 @@ pub struct Task {
     pub state: TaskState,
     /// On whose list it is; `None`: nobody's yet.
     pub rm: Option<String>,
-    /// The first time it came onto somebody's list.
+    /// When it came onto the list that it is on.
     pub assigned_at: Option<Timestamp>,
     /// Claimed by whom (the RM's reference).
     pub claimed_by: Option<String>,
@@ -103,6 +132,47 @@ pub struct Task {
     pub result: Option<TaskResult>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+}
+
+impl Task {
+    /// What is said to whoever decided on a task that has changed meanwhile.
+    pub fn moved_on(&self) -> String {
+        format!("task {} has changed since version {} of it was read: read it again, and decide anew", self.id, self.version)
+    }
+}
+
+/// A line of a task's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// What happened (`made`, `assigned`, `claimed`, `released`, `recalled`, `reminded`, `escalated`, `done`, `cancelled`, `expired`).
+    pub what: String,
+    /// Who did it (an actor's name, or `engine`).
+    pub by: String,
+    /// In a few words without personal data.
+    pub why: String,
+    /// When.
+    #[serde(with = "super::time::iso")]
+    pub at: Timestamp,
+}
+
+impl TaskEvent {
+    /// A line.
+    pub fn new(what: &str, by: &str, why: impl Into<String>, at: Timestamp) -> Self {
+        Self { what: what.to_owned(), by: by.to_owned(), why: why.into(), at }
+    }
+    /// The first line of a history.
+    pub fn made(new: &NewTask) -> Self {
+        Self::new("made", "engine", new.kind.name(), new.at)
+    }
+}
+
+/// How much an RM has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Open and claimed tasks on their list.
+    pub open: u32,
+    /// Tasks that came onto their list since the start of the day that was asked for.
+    pub today: u32,
 }
 
 /// What came of a task.

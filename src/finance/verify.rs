@@ -12,7 +12,7 @@ use crate::domain::ids::{CampaignId, CustomerId};
 use crate::domain::tally::{Tallies, Tally};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
-use crate::store::{CampaignRow, Store, StoreError};
+use crate::store::{CampaignRow, RevisionStatus, Store, StoreError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -263,7 +263,11 @@ async fn check_ledger(report: &mut VerifyReport, store: &dyn Store, folder: &Pat
         }
         Err(error) => return Err(error.into()),
     };
-    report.compare("ledger", "hash of the approved campaign file", manifest.campaign_hash.clone(), run.hash.clone());
+    // An export made before a revision was taken up names the file that was in force then.
+    let in_force_before = store.texts(run.id).await?.pop().is_some_and(|text| text.hash == manifest.campaign_hash)
+        || store.revisions(run.id).await?.iter().any(|r| r.status == RevisionStatus::Taken && r.hash == manifest.campaign_hash);
+    let hash = if in_force_before { manifest.campaign_hash.clone() } else { run.hash.clone() };
+    report.compare("ledger", "hash of the approved campaign file", manifest.campaign_hash.clone(), hash);
     report.compare("ledger", "audience", manifest.audience, run.audience);
     report.compare("ledger", "checksum of the audience", manifest.audience_checksum.clone(), run.checksum.clone());
     let (base, corrections) = match family(store, folder, manifest, manifest.number).await? {

@@ -1,8 +1,10 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+pub mod approvals;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod contacts;
 pub mod memory;
 mod merge;
 pub mod privacy;
@@ -11,16 +13,21 @@ pub mod sealing;
 pub mod sqlite;
 pub mod tasks;
 
-use crate::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, Contactability, HoldRecord, SuppressionRecord};
 use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
+pub use approvals::{
+    ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
+};
 use async_trait::async_trait;
+pub use contacts::ContactBook;
 pub use privacy::PersonalData;
 pub use records::*;
+pub use tasks::TaskBook;
 
 /// What can go wrong in a store. Texts carry no personal data.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +127,13 @@ pub trait ConsentList: Send + Sync {
     /// Lifts suppressions whose `until` is not after `at`; returns how many customers changed. A channel stays suppressed while
     /// another suppression holds on it, and the mark of a complaint is never lifted.
     async fn lapse_suppressions(&self, at: Timestamp) -> StoreResult<u64>;
+    /// Appends an entry to a customer's log of holds (the same entry twice is one), and packs the hold that rules
+    /// (`domain::consent::ruling_hold`, rounded up to a quarter of an hour) beside the customer, with an entry in the change log.
+    /// Returns the end of that hold. When it ends sooner than before, touches of real runs that it had put off (`Scheduled`, reason
+    /// `Held`) are due at its end, or at the entry's `at` when nothing holds any more, in the same transaction.
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>>;
+    /// A customer's log of holds, oldest first.
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>>;
 }
 
 /// Campaign runs and everything kept once per run.
@@ -128,7 +142,8 @@ pub trait CampaignBook: Send + Sync {
     /// Inserts a new run (id given by the store: positive, or negative for a rehearsal) with the rules of its law.
     /// `version` is the next of that name and mode. The audience must be frozen, else it is a conflict.
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow>;
-    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal.
+    /// The newest run of a name; `rehearsal` says of which mode, `None`: the newest real run, else the newest rehearsal. A draft is given
+    /// only where there is no run.
     async fn campaign(&self, name: &str, rehearsal: Option<bool>) -> StoreResult<CampaignRow>;
     /// A run by number.
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
@@ -139,7 +154,8 @@ pub trait CampaignBook: Send + Sync {
     /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow>;
     /// What an operator wants of a campaign that another process may be running; that process polls it. Who and why enter the
-    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict.
+    /// history as an entry that keeps the status, its `why` led by `wanted pause: ` (`run`, `stop`). A closed run is a conflict, and so is
+    /// `run` for one that was stopped in an emergency.
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()>;
     /// The campaign's history, oldest first.
     async fn history(&self, id: CampaignId) -> StoreResult<Vec<StatusChange>>;
@@ -291,7 +307,20 @@ pub trait LeaseTable: Send + Sync {
 
 /// Everything a store is.
 #[async_trait]
-pub trait Store: CustomerBook + ListBook + ConsentList + CampaignBook + TouchLedger + FactBook + ExportBook + LeaseTable + PersonalData {
+pub trait Store:
+    CustomerBook
+    + ListBook
+    + ConsentList
+    + CampaignBook
+    + ApprovalBook
+    + TouchLedger
+    + FactBook
+    + ExportBook
+    + LeaseTable
+    + TaskBook
+    + ContactBook
+    + PersonalData
+{
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;
     /// Before a process ends: what is only in a log is brought into the main file, as far as nobody else is reading it.

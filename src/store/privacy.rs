@@ -84,17 +84,23 @@ pub struct SealedUnder {
 pub enum Retained {
     /// Raw receipts of providers; the ledger's rows that they led to stay.
     Receipts,
+    /// Scripts and notes of closed tasks; the tasks themselves, with their results, stay.
+    Tasks,
+    /// Closed checkpoints.
+    Checkpoints,
     /// The log of changed contactability: only a page that was read before a change and is decided on after it asks for it.
     ContactChanges,
 }
 
 impl Retained {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Receipts, Self::ContactChanges];
+    pub const ALL: [Self; 4] = [Self::Receipts, Self::Tasks, Self::Checkpoints, Self::ContactChanges];
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Receipts => "receipts",
+            Self::Tasks => "tasks",
+            Self::Checkpoints => "checkpoints",
             Self::ContactChanges => "contact_changes",
         }
     }

@@ -244,23 +244,37 @@ coded!(
         Finished = 4 "finished",
         /// Ended early; what was left is cancelled.
         Stopped = 5 "stopped",
+        /// A file kept and checked, not handed in: no list is frozen yet, and its author may still write it anew.
+        Draft = 6 "draft",
+        /// Approved and told to start: it waits for its first moment, or for the engine.
+        Scheduled = 7 "scheduled",
+        /// A closed run put away: listed only when it is asked for.
+        Archived = 8 "archived",
     }
 );
 
 impl Status {
-    /// Whether a run in this status may change to `to`. Closed runs stay closed; a change to the same status is none.
+    /// Whether a run in this status may change to `to`. Closed runs stay closed; a change to the same status is none. Back to `Submitted`
+    /// goes a run whose approval is void.
     pub fn may_become(self, to: Self) -> bool {
         match self {
+            Self::Draft => matches!(to, Self::Submitted | Self::Archived),
             Self::Submitted => matches!(to, Self::Approved | Self::Stopped),
-            Self::Approved => matches!(to, Self::Running | Self::Paused | Self::Stopped),
-            Self::Running => matches!(to, Self::Paused | Self::Finished | Self::Stopped),
-            Self::Paused => matches!(to, Self::Running | Self::Finished | Self::Stopped),
-            Self::Finished | Self::Stopped => false,
+            Self::Approved => matches!(to, Self::Submitted | Self::Scheduled | Self::Running | Self::Paused | Self::Stopped),
+            Self::Scheduled => matches!(to, Self::Submitted | Self::Running | Self::Paused | Self::Stopped),
+            Self::Running => matches!(to, Self::Submitted | Self::Paused | Self::Finished | Self::Stopped),
+            Self::Paused => matches!(to, Self::Submitted | Self::Running | Self::Finished | Self::Stopped),
+            Self::Finished | Self::Stopped => to == Self::Archived,
+            Self::Archived => false,
         }
     }
     /// Whether nothing more is begun in a run of this status.
     pub fn is_closed(self) -> bool {
-        matches!(self, Self::Finished | Self::Stopped)
+        matches!(self, Self::Finished | Self::Stopped | Self::Archived)
+    }
+    /// Whether a run in this status has an approval that counts.
+    pub fn is_approved(self) -> bool {
+        matches!(self, Self::Approved | Self::Scheduled | Self::Running | Self::Paused)
     }
 }
 
@@ -308,6 +322,8 @@ pub struct CampaignRow {
     pub name: String,
     /// Version, from 1, per name and mode.
     pub version: i64,
+    /// The revision that it follows; 0: the file as it was handed in.
+    pub revision: i64,
     /// The file.
     #[serde(skip)]
     pub source: String,
@@ -331,6 +347,8 @@ pub struct CampaignRow {
     pub cursor: CustomerId,
     /// Why it was stopped.
     pub stop_reason: Option<Reason>,
+    /// Stopped in an emergency: it goes on only when two persons have said so.
+    pub emergency: bool,
     /// When it was handed in.
     #[serde(with = "crate::domain::time::iso")]
     pub submitted_at: Timestamp,
@@ -340,6 +358,26 @@ pub struct CampaignRow {
     /// When it ended.
     #[serde(with = "crate::domain::time::iso_option")]
     pub finished_at: Option<Timestamp>,
+}
+
+impl CampaignRow {
+    /// The version as people name it: `2`, or `2.1` after its first revision.
+    pub fn label(&self) -> String {
+        if self.revision == 0 { self.version.to_string() } else { format!("{}.{}", self.version, self.revision) }
+    }
+    /// Whether it ever had an audience: drafts, and drafts put away, have none.
+    pub fn is_handed_in(&self) -> bool {
+        self.audience_list != ListId(0)
+    }
+    /// How a closed run came to its end, also when it has been put away since.
+    pub fn ended_as(&self) -> Option<Status> {
+        match self.status {
+            Status::Finished | Status::Stopped => Some(self.status),
+            Status::Archived if matches!(self.stop_reason, None | Some(Reason::CampaignEnded)) => Some(Status::Finished),
+            Status::Archived => Some(Status::Stopped),
+            Status::Draft | Status::Submitted | Status::Approved | Status::Scheduled | Status::Running | Status::Paused => None,
+        }
+    }
 }
 
 /// A change of status.

@@ -5,9 +5,8 @@
 use super::StoreResult;
 use crate::domain::ids::{CustomerId, TaskId};
 use crate::domain::time::Timestamp;
-pub use crate::domain::worklist::{Checkpoint, NewTask, Rm, Task, TaskKind, TaskResult, TaskState};
+pub use crate::domain::worklist::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskKind, TaskResult, TaskState};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 /// Which tasks are asked for. Every `None` asks for all.
 #[derive(Clone, Debug, Default)]
@@ -26,45 +25,35 @@ pub struct TaskFilter {
     pub limit: usize,
 }
 
-/// A line of a task's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskEvent {
-    /// What happened (`made`, `assigned`, `claimed`, `released`, `recalled`, `reminded`, `escalated`, `done`, `cancelled`, `expired`).
-    pub what: String,
-    /// Who did it (an actor's name, or `engine`).
-    pub by: String,
-    /// In a few words without personal data.
-    pub why: String,
-    /// When.
-    #[serde(with = "crate::domain::time::iso")]
-    pub at: Timestamp,
-}
-
-/// How much an RM has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Load {
-    /// Open and claimed tasks on their list.
-    pub open: u32,
-    /// Tasks that came onto their list since the start of the day that was asked for.
-    pub today: u32,
-}
-
 /// The book.
 #[async_trait]
 pub trait TaskBook: Send + Sync {
     /// Makes tasks, in order, in one transaction; gives each one's row and whether it is new. One whose key is on record is left as it is.
+    /// A new one is open, of version 1, on nobody's list, and wakes at once (when it was made), so that the next round gives it to
+    /// somebody; its history begins with `made` by `engine`.
     async fn make_tasks(&self, new: &[NewTask]) -> StoreResult<Vec<(Task, bool)>>;
     /// One task.
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>>;
     /// The task of a key.
     async fn task_by_key(&self, key: &str) -> StoreResult<Option<Task>>;
-    /// Tasks in (priority descending, due time, id) order.
+    /// Tasks in (priority descending, due time, id) order. An `after` that is no task is `NotFound`.
     async fn tasks(&self, filter: &TaskFilter) -> StoreResult<Vec<Task>>;
     /// Writes tasks back, each decided on `version`: the stored version must still be that one, and becomes one more. All or nothing, in one
-    /// transaction with their histories' new lines. A task that has moved on is a conflict that names it.
+    /// transaction with their histories' new lines. A task that has moved on is a conflict that names it, one that is not there `NotFound`.
+    /// What a task is for stays as it was made: its key, kind, customer, touch, and when it was made. One that carries out a touch and is
+    /// closed by the change counts as not told.
     async fn change_tasks(&self, changes: &[(Task, Vec<TaskEvent>)]) -> StoreResult<()>;
     /// Tasks whose `wakes_at` is not after `at`, soonest first.
     async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>>;
+    /// Lets every open task on nobody's list wake at `at` (the roster has changed), unless it wakes before; gives how many. No
+    /// version grows: nothing was decided.
+    async fn wake_unassigned(&self, at: Timestamp) -> StoreResult<u64>;
+    /// Open and claimed tasks that carry out a touch, after this one, by id: what a stopped campaign or an opt-out calls back.
+    async fn open_touch_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>>;
+    /// Closed tasks that carried out a touch and are not marked as told, after this one, by id.
+    async fn untold_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>>;
+    /// Marks tasks whose touch has its result in the ledger; those that are not closed or unknown are left out. No version grows.
+    async fn mark_told(&self, tasks: &[TaskId]) -> StoreResult<()>;
     /// A task's history, oldest first.
     async fn task_history(&self, id: TaskId) -> StoreResult<Vec<TaskEvent>>;
     /// What each RM has, for all of the roster; `since`: the start of the day.

@@ -1,17 +1,22 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
+#[path = "faulty_approvals.rs"]
+mod approvals;
+
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use touchline::domain::consent::{ConsentRecord, Contactability, SuppressionRecord};
+use touchline::domain::consent::{ConsentRecord, Contactability, HoldRecord, Purpose, SuppressionRecord};
 use touchline::domain::contact::{EmailAddress, Phone};
-use touchline::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TouchKey};
+use touchline::domain::ids::{BatchId, CampaignId, CustomerId, ListId, RouteId, StepNo, TaskId, TouchKey};
 use touchline::domain::law::Rule;
 use touchline::domain::outcome::Reason;
 use touchline::domain::tally::Tallies;
 use touchline::domain::time::Timestamp;
 use touchline::domain::touch::Touch;
+use touchline::store::contacts::{ContactBook, Report, Reported, ReportedContact, Wish, WishRow};
 use touchline::store::memory::MemoryStore;
 use touchline::store::privacy::{Erased, Erasure, Retained, SealRound, SealedUnder};
+use touchline::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskFilter};
 use touchline::store::*;
 
 /// The memory store, until its time comes.
@@ -167,6 +172,54 @@ impl ConsentList for Faulty {
     async fn lapse_suppressions(&self, at: Timestamp) -> StoreResult<u64> {
         self.next_call("lapse_suppressions")?;
         self.inner.lapse_suppressions(at).await
+    }
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>> {
+        self.next_call("hold")?;
+        self.inner.hold(customer, entry).await
+    }
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>> {
+        self.next_call("holds")?;
+        self.inner.holds(customer).await
+    }
+}
+
+#[async_trait]
+impl ContactBook for Faulty {
+    async fn report_contact(&self, report: &Report) -> StoreResult<Reported> {
+        self.next_call("report_contact")?;
+        self.inner.report_contact(report).await
+    }
+    async fn reported_contact(&self, source: &str, reference: &str) -> StoreResult<Option<ReportedContact>> {
+        self.next_call("reported_contact")?;
+        self.inner.reported_contact(source, reference).await
+    }
+    async fn reported_contacts(&self, customer: CustomerId) -> StoreResult<Vec<ReportedContact>> {
+        self.next_call("reported_contacts")?;
+        self.inner.reported_contacts(customer).await
+    }
+    async fn house_run(&self, purpose: Purpose) -> StoreResult<Option<CampaignId>> {
+        self.next_call("house_run")?;
+        self.inner.house_run(purpose).await
+    }
+    async fn put_wish(&self, wish: &Wish) -> StoreResult<(WishRow, bool)> {
+        self.next_call("put_wish")?;
+        self.inner.put_wish(wish).await
+    }
+    async fn wish(&self, source: &str, reference: &str) -> StoreResult<Option<WishRow>> {
+        self.next_call("wish")?;
+        self.inner.wish(source, reference).await
+    }
+    async fn wishes(&self, customer: CustomerId) -> StoreResult<Vec<WishRow>> {
+        self.next_call("wishes")?;
+        self.inner.wishes(customer).await
+    }
+    async fn unsettled_wishes(&self, limit: usize) -> StoreResult<Vec<WishRow>> {
+        self.next_call("unsettled_wishes")?;
+        self.inner.unsettled_wishes(limit).await
+    }
+    async fn settle_wish(&self, wish: &Wish, task: Option<TaskId>) -> StoreResult<()> {
+        self.next_call("settle_wish")?;
+        self.inner.settle_wish(wish, task).await
     }
 }
 
@@ -375,6 +428,74 @@ impl LeaseTable for Faulty {
     async fn release(&self, fence: i64) -> StoreResult<()> {
         self.next_call("release")?;
         self.inner.release(fence).await
+    }
+}
+
+#[async_trait]
+impl TaskBook for Faulty {
+    async fn make_tasks(&self, new: &[NewTask]) -> StoreResult<Vec<(Task, bool)>> {
+        self.next_call("make_tasks")?;
+        self.inner.make_tasks(new).await
+    }
+    async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
+        self.next_call("task")?;
+        self.inner.task(id).await
+    }
+    async fn task_by_key(&self, key: &str) -> StoreResult<Option<Task>> {
+        self.next_call("task_by_key")?;
+        self.inner.task_by_key(key).await
+    }
+    async fn tasks(&self, filter: &TaskFilter) -> StoreResult<Vec<Task>> {
+        self.next_call("tasks")?;
+        self.inner.tasks(filter).await
+    }
+    async fn change_tasks(&self, changes: &[(Task, Vec<TaskEvent>)]) -> StoreResult<()> {
+        self.next_call("change_tasks")?;
+        self.inner.change_tasks(changes).await
+    }
+    async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("waking_tasks")?;
+        self.inner.waking_tasks(at, limit).await
+    }
+    async fn wake_unassigned(&self, at: Timestamp) -> StoreResult<u64> {
+        self.next_call("wake_unassigned")?;
+        self.inner.wake_unassigned(at).await
+    }
+    async fn open_touch_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("open_touch_tasks")?;
+        self.inner.open_touch_tasks(after, limit).await
+    }
+    async fn untold_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
+        self.next_call("untold_tasks")?;
+        self.inner.untold_tasks(after, limit).await
+    }
+    async fn mark_told(&self, tasks: &[TaskId]) -> StoreResult<()> {
+        self.next_call("mark_told")?;
+        self.inner.mark_told(tasks).await
+    }
+    async fn task_history(&self, id: TaskId) -> StoreResult<Vec<TaskEvent>> {
+        self.next_call("task_history")?;
+        self.inner.task_history(id).await
+    }
+    async fn loads(&self, since: Timestamp) -> StoreResult<Vec<(String, Load)>> {
+        self.next_call("loads")?;
+        self.inner.loads(since).await
+    }
+    async fn put_rms(&self, rms: &[Rm]) -> StoreResult<()> {
+        self.next_call("put_rms")?;
+        self.inner.put_rms(rms).await
+    }
+    async fn rms(&self) -> StoreResult<Vec<Rm>> {
+        self.next_call("rms")?;
+        self.inner.rms().await
+    }
+    async fn put_checkpoint(&self, checkpoint: &Checkpoint) -> StoreResult<bool> {
+        self.next_call("put_checkpoint")?;
+        self.inner.put_checkpoint(checkpoint).await
+    }
+    async fn checkpoints(&self, customer: CustomerId) -> StoreResult<Vec<Checkpoint>> {
+        self.next_call("checkpoints")?;
+        self.inner.checkpoints(customer).await
     }
 }
 

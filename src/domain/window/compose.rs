@@ -34,7 +34,7 @@ impl InForce {
 }
 
 /// See [`Law::compose`].
-pub(super) fn compose(names: &[String], purpose: Purpose, channels: &[Channel], own_caps: &[Cap]) -> Result<Law, Vec<String>> {
+pub(super) fn compose(names: &[String], purpose: Purpose, channels: &[Channel], own_caps: &[Cap], earlier: &[Rule]) -> Result<Law, Vec<String>> {
     let mut faults = Vec::new();
     // Tables that cannot be read must not look like countries or years that are not there.
     faults.extend(holiday::calendars().err().map(str::to_owned));
@@ -61,7 +61,7 @@ pub(super) fn compose(names: &[String], purpose: Purpose, channels: &[Channel], 
             .filter(|(_, cap)| cap.per_ms <= 0)
             .map(|(place, cap)| format!("cap {} of the campaign: expected a window longer than nothing, found {} ms", place + 1, cap.per_ms)),
     );
-    if faults.is_empty() { Ok(build(&presets, purpose, channels, own_caps)) } else { Err(faults) }
+    if faults.is_empty() { Ok(build(&presets, purpose, channels, own_caps, earlier)) } else { Err(faults) }
 }
 
 fn uncovered(channel: Channel, purpose: Purpose, names: &[String]) -> String {
@@ -70,19 +70,27 @@ fn uncovered(channel: Channel, purpose: Purpose, names: &[String]) -> String {
 }
 
 /// Numbers the rules as they are added.
-struct RuleBook(Vec<Rule>);
+struct RuleBook<'a> {
+    rules: Vec<Rule>,
+    /// Rules that have their numbers already; they stand first.
+    earlier: &'a [Rule],
+}
 
-impl RuleBook {
+impl RuleBook<'_> {
     fn add(&mut self, preset: String, name: &str, text: String, source: String) -> RuleNo {
+        let rule = Rule { preset, name: name.to_owned(), text, source };
+        let known = self.earlier.iter().position(|r| *r == rule);
         // A law has some dozens of rules; the number saturates rather than wrap.
-        let number = RuleNo(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
-        self.0.push(Rule { preset, name: name.to_owned(), text, source });
+        let number = RuleNo(u16::try_from(known.unwrap_or(self.rules.len())).unwrap_or(u16::MAX));
+        if known.is_none() {
+            self.rules.push(rule);
+        }
         number
     }
 }
 
-fn build(presets: &[&'static Preset], purpose: Purpose, channels: &[Channel], own_caps: &[Cap]) -> Law {
-    let mut rules = RuleBook(Vec::new());
+fn build(presets: &[&'static Preset], purpose: Purpose, channels: &[Channel], own_caps: &[Cap], earlier: &[Rule]) -> Law {
+    let mut rules = RuleBook { rules: earlier.to_vec(), earlier };
     rules.add("none".to_owned(), "none", "no rule applied".to_owned(), String::new());
     let mut windows = Channel::ALL.map(|_| Windows { restricting: Vec::new(), always: RuleNo(0) });
     let mut consents = Channel::ALL.map(|_| (Basis::None, RuleNo(0)));
@@ -126,7 +134,7 @@ fn build(presets: &[&'static Preset], purpose: Purpose, channels: &[Channel], ow
         "law 3 of the house; GDPR article 21(3)".to_owned(),
     );
     Law {
-        rules: rules.0,
+        rules: rules.rules,
         caps,
         purpose,
         windows,

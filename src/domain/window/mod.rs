@@ -57,7 +57,13 @@ impl Law {
     /// that covers a channel in use for the purpose, a cap without a length. Whether the presets are in force depends on when the campaign
     /// runs: [`Law::not_in_force`].
     pub fn compose(presets: &[String], purpose: Purpose, channels: &[Channel], own_caps: &[Cap]) -> Result<Self, Vec<String>> {
-        compose::compose(presets, purpose, channels, own_caps)
+        compose::compose(presets, purpose, channels, own_caps, &[])
+    }
+
+    /// The same, numbered on from rules that a run's touches already name: a rule that is among `earlier` keeps its number, one that is not
+    /// comes after them. So a law may change while a run goes on, and every touch still names the rule by which it was decided.
+    pub fn compose_onto(earlier: &[Rule], presets: &[String], purpose: Purpose, channels: &[Channel], own_caps: &[Cap]) -> Result<Self, Vec<String>> {
+        compose::compose(presets, purpose, channels, own_caps, earlier)
     }
 
     /// A sentence for every preset that is not in force throughout `from..=until`. The engine applies a preset whatever the date, since a rule

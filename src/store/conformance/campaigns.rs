@@ -60,7 +60,7 @@ pub async fn status_changes_allowed(store: &dyn Store) {
     let list = everybody(store, "all").await;
     let run = campaign(store, "a", list, false).await.id;
     let before = store.history(run).await.unwrap().len();
-    let steps = [Status::Approved, Status::Running, Status::Paused, Status::Running, Status::Finished];
+    let steps = [Status::Approved, Status::Running, Status::Paused, Status::Running, Status::Finished, Status::Archived];
     for (h, to) in steps.into_iter().enumerate() {
         let at = hours(i64::try_from(h).unwrap() + 1);
         let row = store.set_status(run, &change(to, at)).await.unwrap();
@@ -84,15 +84,18 @@ pub async fn status_changes_allowed(store: &dyn Store) {
 pub async fn status_changes_refused(store: &dyn Store) {
     people(store, 1).await;
     let list = everybody(store, "all").await;
-    for from in Status::ALL {
+    // A draft is made otherwise: see `approvals`.
+    for from in Status::ALL.iter().filter(|s| **s != Status::Draft) {
         // The shortest way to each status.
         let way: &[Status] = match from {
-            Status::Submitted => &[],
+            Status::Draft | Status::Submitted => &[],
             Status::Approved => &[Status::Approved],
             Status::Running => &[Status::Approved, Status::Running],
             Status::Paused => &[Status::Approved, Status::Running, Status::Paused],
             Status::Finished => &[Status::Approved, Status::Running, Status::Finished],
             Status::Stopped => &[Status::Stopped],
+            Status::Scheduled => &[Status::Approved, Status::Scheduled],
+            Status::Archived => &[Status::Stopped, Status::Archived],
         };
         let run = campaign(store, "a", list, false).await.id;
         for to in way {

@@ -7,6 +7,7 @@
 mod begin;
 mod campaigns;
 mod consents;
+mod contacts;
 mod engine;
 #[allow(missing_docs)] // Helpers of tests; their names say what they make.
 pub mod kit;
@@ -16,6 +17,7 @@ mod people;
 mod privacy;
 mod reads;
 mod record;
+mod worklist;
 
 use super::Store;
 use crate::domain::tally::closed_sum;
@@ -42,8 +44,10 @@ cases! {
     record: reached_counts missed_and_retry put_back_gives_back refused_gives_back accepted_then_reached receipt_before_acceptance duplicates_are_held_back lattice_never_falls uncertain_is_resolved correction_cancels_the_retry correction_marks_a_started_head correction_of_the_head correction_with_a_next_row receipt_after_a_put_back_is_skipped what_was_accepted_is_never_put_back flags_are_never_lost unknown_touch_is_skipped stale_fence_is_refused later_step_keeps_reached bad_next_writes_nothing;
     reads: due_soonest_first due_only_of_these_steps awaiting_by_providers_name overdue_and_next_deadline orphans_after_a_new_fence emptied_batches_can_be_closed uncertain_are_listed scan_goes_on timeline_oldest_first call_off_closes call_off_twice receipts_are_kept;
     engine: touches_and_members_in_bulk rehearsals_are_another_time a_wave_is_counted_down sent_since_tells_what_stands ended_runs_schedule_nothing finished_runs_schedule_nothing further_corrections_start_nothing what_a_provider_has_taken_stays;
+    contacts: a_contact_is_a_touch a_repeated_report_changes_nothing corrections_go_by_the_lattice contradictions_and_strangers_are_refused the_names_of_the_house_are_reserved later_campaigns_see_reported_contacts the_latest_hold_rules a_hold_and_consents_leave_each_other a_lifted_hold_brings_forward the_newest_wish_rules;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
     privacy: found_by_phone_and_email one_batch_may_name_a_customer_twice erased_is_gone_and_sums_stand erased_is_not_begun erased_does_not_come_back_unasked receipts_are_forgotten_in_time forgotten_changes_are_asked_again sealing_anew_ends;
+    worklist: a_key_makes_one_task lists_are_paged_in_order a_change_names_its_version tasks_wake_soonest_first touches_of_closed_tasks_are_told_once the_roster_and_its_loads the_newest_checkpoint_stands;
 }
 
 /// Runs every case on a store of its own and panics with the name and text of all that failed.

@@ -1,45 +1,31 @@
 //! Campaign runs.
 use super::super::{AttemptsBin, CampaignBook, CampaignRow, NewCampaign, Status, StatusChange, StoreError, StoreResult, Wanted, WaveRow};
+use super::approvals::held;
 use super::state::{Run, State};
 use super::{MemoryStore, hint, not_found};
-use crate::domain::consent::Purpose;
 use crate::domain::ids::{CampaignId, CustomerId, RouteId, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::tally::{Tallies, Weight, called_off_unseen};
 use crate::domain::time::Timestamp;
 use crate::domain::touch;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[async_trait]
 impl CampaignBook for MemoryStore {
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow> {
+        crate::store::contacts::refuse_house_name("campaign", &new.name)?;
         let mut state = self.lock();
         if !state.lists.contains_key(&new.list) {
             return Err(not_found("list", new.list));
         }
-        let audience = state.lists.get(&new.audience).ok_or_else(|| not_found("list", new.audience))?.row.clone();
-        if audience.frozen_at.is_none() {
-            return Err(StoreError::Conflict(format!(
-                "list {:?} is still open: freeze it before a campaign takes it as its audience",
-                audience.name
-            )));
-        }
-        let version = 1 + state
-            .runs
-            .values()
-            .filter(|r| r.row.name == new.name && r.row.id.is_rehearsal() == new.rehearsal)
-            .map(|r| r.row.version)
-            .max()
-            .unwrap_or(0);
-        state.created += 1;
-        let counter = if new.rehearsal { &mut state.rehearsals } else { &mut state.real_runs };
-        *counter += 1;
-        let id = CampaignId(if new.rehearsal { -*counter } else { *counter });
+        let audience = state.frozen(new.audience)?;
+        let id = state.next_number(new.rehearsal);
         let row = CampaignRow {
             id,
             name: new.name.clone(),
-            version,
+            version: state.next_version(&new.name, new.rehearsal),
+            revision: 0,
             source: new.source.clone(),
             hash: new.hash.clone(),
             status: Status::Submitted,
@@ -51,26 +37,16 @@ impl CampaignBook for MemoryStore {
             currency: new.currency,
             cursor: CustomerId(0),
             stop_reason: None,
+            emergency: false,
             submitted_at: new.at,
             started_at: None,
             finished_at: None,
         };
-        let handed_in = StatusChange { to: Status::Submitted, by: new.by.clone(), why: "submitted".into(), at: new.at, reason: None };
-        let created = state.created;
-        let run = Run {
-            row: row.clone(),
-            created,
-            rules: rules.to_vec(),
-            history: vec![handed_in],
-            waves: BTreeMap::new(),
-            tallies: Tallies::default(),
-            purpose: Purpose::Marketing,
-            called_off: None,
-            heads: BTreeMap::new(),
-            scheduled: BTreeSet::new(),
-            uncertain: BTreeSet::new(),
-        };
+        let run = Run { rules: rules.to_vec(), ..Run::new(row.clone(), state.created) };
         state.runs.insert(id, run);
+        let run = state.run_mut(id)?;
+        run.add_text(&new.source, &new.hash, &new.by, new.at);
+        run.note(&new.by, "submitted".into(), new.at);
         Ok(row)
     }
 
@@ -78,12 +54,14 @@ impl CampaignBook for MemoryStore {
         let state = self.lock();
         let newest = |mode: bool| {
             let of_mode = state.runs.values().filter(|r| r.row.name == name && r.row.id.is_rehearsal() == mode);
-            of_mode.max_by_key(|r| r.created).map(|r| r.row.clone())
+            of_mode.filter(|r| r.row.is_handed_in()).max_by_key(|r| r.created).map(|r| r.row.clone())
         };
         let found = match rehearsal {
             Some(mode) => newest(mode),
             None => newest(false).or_else(|| newest(true)),
         };
+        let drafts = || state.runs.values().filter(|r| r.row.name == name).max_by_key(|r| r.created).map(|r| r.row.clone());
+        let found = found.or_else(|| if rehearsal == Some(true) { None } else { drafts() });
         found.ok_or_else(|| StoreError::NotFound {
             what: "campaign",
             name: name.to_owned(),
@@ -104,28 +82,7 @@ impl CampaignBook for MemoryStore {
 
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
         let mut state = self.lock();
-        let run = state.run_mut(id)?;
-        let row = &mut run.row;
-        if !row.status.may_become(change.to) {
-            let allowed: Vec<&str> = Status::ALL.iter().filter(|to| row.status.may_become(**to)).map(|to| to.name()).collect();
-            let allowed = if allowed.is_empty() { "nothing: it is over".to_owned() } else { allowed.join(" or ") };
-            return Err(StoreError::Conflict(format!(
-                "campaign {:?} is {} and cannot become {}; it can become {allowed}",
-                row.name, row.status, change.to
-            )));
-        }
-        row.status = change.to;
-        match change.to {
-            Status::Running => row.started_at = row.started_at.or(Some(change.at)),
-            Status::Finished => row.finished_at = Some(change.at),
-            Status::Stopped => {
-                row.finished_at = Some(change.at);
-                row.stop_reason = row.stop_reason.or(change.reason);
-            }
-            Status::Submitted | Status::Approved | Status::Paused => {}
-        }
-        run.history.push(change.clone());
-        Ok(run.row.clone())
+        state.run_mut(id)?.change_status(change)
     }
 
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()> {
@@ -134,6 +91,9 @@ impl CampaignBook for MemoryStore {
         let status = run.row.status;
         if status.is_closed() {
             return Err(StoreError::Conflict(format!("campaign {:?} is {status}: nothing is left to {wanted}", run.row.name)));
+        }
+        if wanted == Wanted::Run && run.row.emergency {
+            return Err(held(&run.row));
         }
         run.row.wanted = wanted;
         run.history.push(StatusChange { to: status, by: by.to_owned(), why: format!("wanted {wanted}: {why}"), at, reason: None });

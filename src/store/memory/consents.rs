@@ -3,9 +3,11 @@ use super::super::{ConsentList, IntakeProgress, PutCount, StoreResult};
 use super::state::{State, Suppression};
 use super::{MemoryStore, not_found};
 use crate::domain::channel::Channel;
-use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, SuppressionRecord};
-use crate::domain::ids::CustomerId;
+use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, HoldRecord, SuppressionRecord, ruling_hold};
+use crate::domain::ids::{CampaignId, CustomerId, TouchKey};
+use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
+use crate::domain::touch::{self, Touch};
 use async_trait::async_trait;
 
 const UNKNOWN: &str = "no customer of this reference: import the customer first";
@@ -83,9 +85,40 @@ impl ConsentList for MemoryStore {
         }
         Ok(changed)
     }
+
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>> {
+        let mut state = self.lock();
+        if !state.customers.contains_key(&customer) {
+            return Err(not_found("customer", customer));
+        }
+        let kept = state.holds.entry(customer).or_default();
+        if !kept.contains(entry) {
+            kept.push(entry.clone());
+        }
+        state.repack(customer);
+        let until = state.customers.get(&customer).and_then(|row| row.contactability.held_until());
+        state.bring_forward(customer, until.unwrap_or(entry.at));
+        Ok(until)
+    }
+
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>> {
+        let mut entries = self.lock().holds.get(&customer).cloned().unwrap_or_default();
+        entries.sort_by(|a, b| (a.at, a.until, &a.by, &a.why).cmp(&(b.at, b.until, &b.by, &b.why)));
+        Ok(entries)
+    }
 }
 
 impl State {
+    /// Touches of real runs that a hold had put off beyond `due` are due then.
+    fn bring_forward(&mut self, customer: CustomerId, due: Timestamp) {
+        let key = |campaign: i64, seq: u32| TouchKey { customer, campaign: CampaignId(campaign), seq };
+        let held = |row: &&Touch| row.state == touch::State::Scheduled && row.reason == Reason::Held && row.due_at.is_some_and(|at| at > due);
+        let rows = self.touches.range(key(1, 0)..=key(i64::MAX, u32::MAX)).map(|(_, row)| row).filter(held);
+        for row in rows.cloned().collect::<Vec<Touch>>() {
+            self.put_touch(Touch { due_at: Some(due), ..row });
+        }
+    }
+
     /// Appends a record unless it is on file or says nothing; whether it was appended.
     pub(super) fn put_consent(&mut self, customer: CustomerId, record: &ConsentRecord) -> bool {
         let kept = self.consents.entry(customer).or_default();
@@ -117,6 +150,7 @@ impl State {
                 }
             }
         }
+        packed = packed.with_hold(ruling_hold(self.holds.get(&customer).into_iter().flatten()));
         let changed = row.contactability != packed;
         if changed {
             row.contactability = packed;

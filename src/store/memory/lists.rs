@@ -11,6 +11,7 @@ use std::ops::Bound;
 #[async_trait]
 impl ListBook for MemoryStore {
     async fn open_list(&self, name: &str, _at: Timestamp) -> StoreResult<ListId> {
+        crate::store::contacts::refuse_house_name("list", name)?;
         let mut state = self.lock();
         if let Some(list) = state.lists.values().find(|l| l.row.name == name) {
             return if list.row.frozen_at.is_none() { Ok(list.row.id) } else { Err(frozen(name)) };

@@ -2,9 +2,11 @@
 //!
 //! The whole state stands behind one mutex and every call is one critical section: it is serialisable, deterministic (ordered
 //! maps only), and its futures are complete at their first poll, so that a world without a runtime can drive it.
+mod approvals;
 mod begin;
 mod book;
 mod consents;
+mod contacts;
 mod customers;
 mod facts;
 mod ledger;
@@ -12,6 +14,7 @@ mod lists;
 mod privacy;
 mod record;
 mod state;
+mod tasks;
 
 use super::{ExportBook, ExportRow, LeaseTable, Store, StoreError, StoreResult};
 use crate::domain::ids::{CampaignId, CustomerId};

@@ -47,6 +47,8 @@ impl PersonalData for MemoryStore {
         let state = self.lock();
         let n = match what {
             Retained::Receipts => state.receipts.values().flatten().filter(|r| r.at < before).count(),
+            Retained::Tasks => state.worklist.wordy(before).count(),
+            Retained::Checkpoints => state.worklist.closed_checkpoints(before).count(),
             // Each customer's newest change alone is kept.
             Retained::ContactChanges => 0,
         };
@@ -67,6 +69,8 @@ impl PersonalData for MemoryStore {
                 }
                 state.receipts.retain(|_, receipts| !receipts.is_empty());
             }
+            Retained::Tasks => left -= state.worklist.forget_words(before, limit),
+            Retained::Checkpoints => left -= state.worklist.forget_checkpoints(before, limit),
             Retained::ContactChanges => {}
         }
         Ok((limit - left) as u64)
@@ -109,6 +113,11 @@ impl State {
         for receipt in of_customer.flat_map(|(_, receipts)| receipts).filter(|r| r.said != ERASED) {
             receipt.said = ERASED.to_owned();
             erased.receipts += 1;
+        }
+        (erased.tasks, erased.checkpoints) = self.worklist.erase(id);
+        self.contacts.erase(id);
+        for hold in self.holds.get_mut(&id).into_iter().flatten() {
+            hold.why = ERASED.to_owned();
         }
         self.erasures.insert(id, erasure.clone());
         Ok(erased)

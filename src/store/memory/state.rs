@@ -1,10 +1,10 @@
 //! The rows, and the indexes that follow them.
 use super::super::{
-    CampaignRow, CreditRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, StatusChange, StoreError, StoreResult,
-    WaveRow,
+    ApprovalRow, CampaignRow, CreditRow, EmergencyRow, ExportRow, FactRow, IntakeProgress, ListRow, Member, Needs, Person, ReceiptRow, RevisionRow,
+    StatusChange, StoreError, StoreResult, TextRow, WaveRow,
 };
 use super::{CustomerId, not_found};
-use crate::domain::consent::{ConsentRecord, Purpose, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, HoldRecord, Purpose, SuppressionRecord};
 use crate::domain::ids::{BatchId, CampaignId, ListId, RouteId, StepNo, TouchKey};
 use crate::domain::law::Rule;
 use crate::domain::outcome::Reason;
@@ -25,6 +25,7 @@ pub(super) struct State {
     pub lists: BTreeMap<ListId, List>,
     pub consents: BTreeMap<CustomerId, Vec<ConsentRecord>>,
     pub suppressions: BTreeMap<CustomerId, Vec<Suppression>>,
+    pub holds: BTreeMap<CustomerId, Vec<HoldRecord>>,
     /// Length of the contactability change log.
     pub changes: i64,
     /// Place of each customer's newest entry in that log (older ones answer no question).
@@ -59,8 +60,11 @@ pub(super) struct State {
     /// Who was erased, and the marks that bar them from being taken in again.
     pub erasures: BTreeMap<CustomerId, Erasure>,
     pub tombstones: BTreeSet<[u8; 32]>,
+    /// The worklist.
+    pub worklist: super::tasks::Worklist,
     pub fence: i64,
     pub owner: Option<i64>,
+    pub contacts: super::contacts::Contacts,
 }
 
 /// Place of a credit: campaign, customer, fact, rule, seq.
@@ -98,6 +102,11 @@ pub(super) struct Run {
     pub heads: BTreeMap<CustomerId, u32>,
     pub scheduled: BTreeSet<(Timestamp, CustomerId, u32, StepNo)>,
     pub uncertain: BTreeSet<(CustomerId, u32)>,
+    pub texts: Vec<TextRow>,
+    pub approvals: Vec<ApprovalRow>,
+    pub revisions: Vec<RevisionRow>,
+    /// The emergency stop that nobody has lifted.
+    pub emergency: Option<EmergencyRow>,
 }
 
 /// An open batch.

@@ -1,25 +1,27 @@
 //! Campaign runs.
 use super::lists::{self, nearest};
 use super::rows::{code, reason};
-use super::{SqliteStore, fault::unknown, reports};
+use super::{SqliteStore, approvals, fault::unknown, reports};
 use crate::domain::ids::{CampaignId, CustomerId, ListId, RouteId};
 use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
-use crate::store::{AttemptsBin, CampaignBook, CampaignRow, NewCampaign, Status, StatusChange, StoreError, StoreResult, Wanted, WaveRow};
+use crate::store::{AttemptsBin, CampaignBook, CampaignRow, ListRow, NewCampaign, Status, StatusChange, StoreError, StoreResult, Wanted, WaveRow};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-const SELECT: &str = "SELECT id, name, version, source, hash, status, wanted, audience_list, list, audience, checksum, currency, cursor, \
-                      stop_reason, submitted_at, started_at, finished_at FROM campaign";
+pub(super) const SELECT: &str = "SELECT id, name, version, source, hash, status, wanted, audience_list, list, audience, checksum, currency, cursor, \
+                      stop_reason, submitted_at, started_at, finished_at, revision, \
+                      EXISTS (SELECT 1 FROM emergency e WHERE e.campaign_id = campaign.id AND e.lifted_at IS NULL) FROM campaign";
 
-fn campaign_row(row: &SqliteRow) -> StoreResult<CampaignRow> {
+pub(super) fn campaign_row(row: &SqliteRow) -> StoreResult<CampaignRow> {
     let currency: String = row.try_get(11)?;
     Ok(CampaignRow {
         id: CampaignId(row.try_get(0)?),
         name: row.try_get(1)?,
         version: row.try_get(2)?,
+        revision: row.try_get(17)?,
         source: row.try_get(3)?,
         hash: row.try_get(4)?,
         status: code("the campaign's status", row.try_get(5)?, Status::from_code)?,
@@ -31,6 +33,7 @@ fn campaign_row(row: &SqliteRow) -> StoreResult<CampaignRow> {
         currency: currency.parse().map_err(|_| unknown("the currency", &currency))?,
         cursor: CustomerId(row.try_get(12)?),
         stop_reason: row.try_get::<Option<i64>, _>(13)?.map(|r| code("the reason", r, reason)).transpose()?,
+        emergency: row.try_get(18)?,
         submitted_at: Timestamp(row.try_get(14)?),
         started_at: row.try_get::<Option<i64>, _>(15)?.map(Timestamp),
         finished_at: row.try_get::<Option<i64>, _>(16)?.map(Timestamp),
@@ -43,7 +46,8 @@ pub(super) async fn by_id(conn: &mut SqliteConnection, id: CampaignId) -> StoreR
     campaign_row(&found.ok_or_else(|| StoreError::NotFound { what: "campaign", name: id.to_string(), hint: String::new() })?)
 }
 
-async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChange) -> StoreResult<()> {
+/// Enters a change into a campaign's history.
+pub(super) async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChange) -> StoreResult<()> {
     sqlx::query("INSERT INTO campaign_history (campaign_id, status, by, why, at, reason) VALUES (?, ?, ?, ?, ?, ?)")
         .bind(id.0)
         .bind(i64::from(change.to.code()))
@@ -56,24 +60,77 @@ async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChang
     Ok(())
 }
 
+/// A list that must be frozen, to be an audience.
+pub(super) async fn frozen(conn: &mut SqliteConnection, id: ListId) -> StoreResult<ListRow> {
+    let audience = lists::by_id(conn, id).await?;
+    if audience.frozen_at.is_none() {
+        return Err(StoreError::Conflict(format!(
+            "the list {:?} is still open; freeze it before a campaign takes it as its audience",
+            audience.name
+        )));
+    }
+    Ok(audience)
+}
+
+/// The number of the next run; none is given twice.
+pub(super) async fn next_number(conn: &mut SqliteConnection, rehearsal: bool) -> StoreResult<i64> {
+    let number = if rehearsal {
+        "UPDATE meta SET last_rehearsal = last_rehearsal - 1 RETURNING last_rehearsal"
+    } else {
+        "UPDATE meta SET last_run = last_run + 1 RETURNING last_run"
+    };
+    Ok(sqlx::query_scalar(number).fetch_one(conn).await?)
+}
+
+/// Adds rules after those that a run has.
+pub(super) async fn add_rules(conn: &mut SqliteConnection, id: CampaignId, rules: &[Rule]) -> StoreResult<()> {
+    for rule in rules {
+        sqlx::query(
+            "INSERT INTO rule (campaign_id, no, preset, name, text, source) \
+             VALUES (?1, (SELECT coalesce(max(no), -1) + 1 FROM rule WHERE campaign_id = ?1), ?2, ?3, ?4, ?5)",
+        )
+        .bind(id.0)
+        .bind(&rule.preset)
+        .bind(&rule.name)
+        .bind(&rule.text)
+        .bind(&rule.source)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Changes a run's status, with its line in the history.
+pub(super) async fn change_status(conn: &mut SqliteConnection, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
+    let row = by_id(conn, id).await?;
+    if !row.status.may_become(change.to) {
+        return Err(StoreError::Conflict(format!("the campaign {:?} is {} and cannot become {}", row.name, row.status, change.to)));
+    }
+    let stop_reason = if change.to == Status::Stopped { change.reason } else { None };
+    sqlx::query(
+        "UPDATE campaign SET status = ?2, started_at = coalesce(started_at, iif(?3, ?5, NULL)), finished_at = iif(?4, ?5, finished_at), \
+         stop_reason = coalesce(stop_reason, ?6) WHERE id = ?1",
+    )
+    .bind(id.0)
+    .bind(i64::from(change.to.code()))
+    .bind(change.to == Status::Running)
+    .bind(matches!(change.to, Status::Finished | Status::Stopped))
+    .bind(change.at.0)
+    .bind(stop_reason.map(|r| i64::from(r.code())))
+    .execute(&mut *conn)
+    .await?;
+    enter(conn, id, change).await?;
+    by_id(conn, id).await
+}
+
 #[async_trait]
 impl CampaignBook for SqliteStore {
     async fn create_campaign(&self, new: &NewCampaign, rules: &[Rule]) -> StoreResult<CampaignRow> {
+        crate::store::contacts::refuse_house_name("campaign", &new.name)?;
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        let audience = lists::by_id(&mut writing.tx, new.audience).await?;
-        if audience.frozen_at.is_none() {
-            return Err(StoreError::Conflict(format!(
-                "the list {:?} is still open; freeze it before a campaign takes it as its audience",
-                audience.name
-            )));
-        }
-        let number = if new.rehearsal {
-            "UPDATE meta SET last_rehearsal = last_rehearsal - 1 RETURNING last_rehearsal"
-        } else {
-            "UPDATE meta SET last_run = last_run + 1 RETURNING last_run"
-        };
-        let id: i64 = sqlx::query_scalar(number).fetch_one(&mut *writing.tx).await?;
+        let audience = frozen(&mut writing.tx, new.audience).await?;
+        let id = next_number(&mut writing.tx, new.rehearsal).await?;
         sqlx::query(
             "INSERT INTO campaign (id, name, rehearsal, version, source, hash, status, audience_list, list, audience, checksum, currency, submitted_at) \
              VALUES (?1, ?2, ?3, (SELECT coalesce(max(version), 0) + 1 FROM campaign WHERE name = ?2 AND rehearsal = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -92,17 +149,8 @@ impl CampaignBook for SqliteStore {
         .bind(new.at.0)
         .execute(&mut *writing.tx)
         .await?;
-        for (no, rule) in rules.iter().enumerate() {
-            sqlx::query("INSERT INTO rule (campaign_id, no, preset, name, text, source) VALUES (?, ?, ?, ?, ?, ?)")
-                .bind(id)
-                .bind(i64::try_from(no).unwrap_or(i64::MAX))
-                .bind(&rule.preset)
-                .bind(&rule.name)
-                .bind(&rule.text)
-                .bind(&rule.source)
-                .execute(&mut *writing.tx)
-                .await?;
-        }
+        add_rules(&mut writing.tx, CampaignId(id), rules).await?;
+        approvals::add_text(&mut writing.tx, CampaignId(id), &new.source, &new.hash, &new.by, new.at).await?;
         let handed_in = StatusChange { to: Status::Submitted, by: new.by.clone(), why: "submitted".into(), at: new.at, reason: None };
         enter(&mut writing.tx, CampaignId(id), &handed_in).await?;
         let row = by_id(&mut writing.tx, CampaignId(id)).await?;
@@ -113,7 +161,7 @@ impl CampaignBook for SqliteStore {
     async fn campaign(&self, name: &str, rehearsal: Option<bool>) -> StoreResult<CampaignRow> {
         let mut reader = self.reader().await?;
         let found = sqlx::query(AssertSqlSafe(format!(
-            "{SELECT} WHERE name = ?1 AND (?2 IS NULL OR rehearsal = ?2) ORDER BY rehearsal, version DESC LIMIT 1"
+            "{SELECT} WHERE name = ?1 AND (?2 IS NULL OR rehearsal = ?2) ORDER BY audience_list = 0, rehearsal, version DESC LIMIT 1"
         )))
         .bind(name)
         .bind(rehearsal)
@@ -147,25 +195,7 @@ impl CampaignBook for SqliteStore {
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        let row = by_id(&mut writing.tx, id).await?;
-        if !row.status.may_become(change.to) {
-            return Err(StoreError::Conflict(format!("the campaign {:?} is {} and cannot become {}", row.name, row.status, change.to)));
-        }
-        let stop_reason = if change.to == Status::Stopped { change.reason } else { None };
-        sqlx::query(
-            "UPDATE campaign SET status = ?2, started_at = coalesce(started_at, iif(?3, ?5, NULL)), finished_at = iif(?4, ?5, finished_at), \
-             stop_reason = coalesce(stop_reason, ?6) WHERE id = ?1",
-        )
-        .bind(id.0)
-        .bind(i64::from(change.to.code()))
-        .bind(change.to == Status::Running)
-        .bind(change.to.is_closed())
-        .bind(change.at.0)
-        .bind(stop_reason.map(|r| i64::from(r.code())))
-        .execute(&mut *writing.tx)
-        .await?;
-        enter(&mut writing.tx, id, change).await?;
-        let row = by_id(&mut writing.tx, id).await?;
+        let row = change_status(&mut writing.tx, id, change).await?;
         writing.commit().await?;
         Ok(row)
     }
@@ -176,6 +206,9 @@ impl CampaignBook for SqliteStore {
         let row = by_id(&mut writing.tx, id).await?;
         if row.status.is_closed() {
             return Err(StoreError::Conflict(format!("the campaign {:?} is {} and takes no more orders", row.name, row.status)));
+        }
+        if wanted == Wanted::Run && row.emergency {
+            return Err(approvals::held(&row));
         }
         sqlx::query("UPDATE campaign SET wanted = ? WHERE id = ?").bind(i64::from(wanted.code())).bind(id.0).execute(&mut *writing.tx).await?;
         let change = StatusChange { to: row.status, by: by.to_owned(), why: format!("wanted {wanted}: {why}"), at, reason: None };
@@ -280,6 +313,10 @@ impl CampaignBook for SqliteStore {
             "DELETE FROM rule WHERE campaign_id = ?",
             "DELETE FROM wave WHERE campaign_id = ?",
             "DELETE FROM campaign_history WHERE campaign_id = ?",
+            "DELETE FROM campaign_text WHERE campaign_id = ?",
+            "DELETE FROM approval WHERE campaign_id = ?",
+            "DELETE FROM revision WHERE campaign_id = ?",
+            "DELETE FROM emergency WHERE campaign_id = ?",
             "DELETE FROM campaign WHERE id = ?",
         ] {
             sqlx::query(sql).bind(id.0).execute(&mut *writing.tx).await?;

@@ -3,9 +3,9 @@ use super::batches::json_arguments;
 use super::bulk::{self, Cell, Form};
 use super::customers::{ids_of, put_progress};
 use super::rows::code;
-use super::{SqliteStore, Writing, contactable, packed};
+use super::{SqliteStore, Writing, contactable, holds, packed};
 use crate::domain::channel::Channel;
-use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, Purpose, SuppressionRecord};
+use crate::domain::consent::{ConsentRecord, ConsentState, Contactability, HoldRecord, Purpose, SuppressionRecord};
 use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
 use crate::store::{ConsentList, IntakeProgress, PutCount, StoreResult};
@@ -195,6 +195,14 @@ impl ConsentList for SqliteStore {
         let changed = contactable::recompute(&mut writing, &sorted(due.into_iter().map(CustomerId).collect())).await?;
         writing.commit().await?;
         Ok(changed)
+    }
+
+    async fn hold(&self, customer: CustomerId, entry: &HoldRecord) -> StoreResult<Option<Timestamp>> {
+        holds::hold(self, customer, entry).await
+    }
+
+    async fn holds(&self, customer: CustomerId) -> StoreResult<Vec<HoldRecord>> {
+        holds::of(&mut *self.reader().await?, customer).await
     }
 }
 

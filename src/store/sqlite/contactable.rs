@@ -86,6 +86,10 @@ async fn recompute_some(writing: &mut Writing<'_>, customers: &[CustomerId]) -> 
             *of = of.with_complaint();
         }
     }
+    for (customer, until) in super::holds::ruling(&mut writing.tx, customers).await? {
+        let of = packed.entry(customer).or_default();
+        *of = of.with_hold(until);
+    }
     let sql = packed::pack(&["c.id", "c.contactability"], "FROM json_each(?) j CROSS JOIN customer c ON c.id = j.value");
     let text = packed::fetch(&mut writing.tx, sql.into(), json_arguments(&customers)?).await?;
     let mut changes = Vec::new();

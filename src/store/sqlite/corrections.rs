@@ -21,7 +21,7 @@ pub(super) async fn head(conn: &mut SqliteConnection, campaign: CampaignId, cust
 }
 
 /// Rewrites one row.
-async fn rewrite(writing: &mut Writing<'_>, before: &Touch, after: &Touch) -> StoreResult<()> {
+pub(super) async fn rewrite(writing: &mut Writing<'_>, before: &Touch, after: &Touch) -> StoreResult<()> {
     let row = change(after, &Before::of(before), before.provider_ref.as_deref());
     match bulk::write(&mut writing.tx, writing.texts, &RESTART, &[row]).await? {
         1 => Ok(()),

@@ -51,6 +51,16 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
         .execute(&mut *writing.tx)
         .await?
         .rows_affected();
+    erased.tasks = by_customer(
+        &mut writing,
+        "UPDATE task SET script = NULL, notes = NULL, version = version + 1 WHERE customer_id = ? AND (script IS NOT NULL OR notes IS NOT NULL)",
+        customer,
+    )
+    .await?;
+    erased.checkpoints = by_customer(&mut writing, "DELETE FROM checkpoint WHERE customer_id = ?", customer).await?;
+    // Words of relationship managers and of the customer; when they held or wished stays.
+    by_customer(&mut writing, "UPDATE OR REPLACE contact_hold SET why = 'erased' WHERE customer_id = ?", customer).await?;
+    by_customer(&mut writing, "UPDATE callback_wish SET topic = 'erased' WHERE customer_id = ?", customer).await?;
     sqlx::query("INSERT INTO erasure (customer_id, at, by, why) VALUES (?, ?, ?, ?)")
         .bind(customer.0)
         .bind(erasure.at.0)
@@ -60,6 +70,10 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
         .await?;
     writing.commit().await?;
     Ok(erased)
+}
+
+async fn by_customer(writing: &mut Writing<'_>, sql: &'static str, customer: CustomerId) -> StoreResult<u64> {
+    Ok(sqlx::query(sql).bind(customer.0).execute(&mut *writing.tx).await?.rows_affected())
 }
 
 /// The suppression for ever that an erased customer is under.

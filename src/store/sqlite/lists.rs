@@ -83,6 +83,7 @@ async fn checksum(conn: &mut SqliteConnection, list: ListId) -> StoreResult<(Str
 #[async_trait]
 impl ListBook for SqliteStore {
     async fn open_list(&self, name: &str, at: Timestamp) -> StoreResult<ListId> {
+        crate::store::contacts::refuse_house_name("list", name)?;
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
         let found =

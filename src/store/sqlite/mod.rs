@@ -3,6 +3,7 @@
 //! The ledger's rows are clustered by customer and no secondary index covers what the ordinary touch passes through; the hot
 //! path (`begin`, `record`) is multi-row statements in one transaction each. SQL that only SQLite speaks is here on purpose:
 //! each store is written for its database and held to the same conformance suite.
+mod approvals;
 mod batches;
 mod begin;
 pub mod bench;
@@ -12,12 +13,14 @@ mod campaigns;
 mod consents;
 mod contact_hash;
 mod contactable;
+mod contacts;
 mod corrections;
 mod customers;
 mod erase;
 mod exports;
 mod facts;
 mod fault;
+mod holds;
 mod lease;
 mod ledger;
 mod lists;
@@ -29,10 +32,14 @@ mod put_customers;
 mod receipts;
 mod record;
 mod reports;
+mod revisions;
 mod rows;
+mod seal_anew;
 mod sealed;
 mod sums;
+mod tasks;
 mod tombstone;
+mod wishes;
 
 use super::sealing::Sealer;
 use super::{Store, StoreResult};

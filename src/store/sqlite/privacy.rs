@@ -1,66 +1,12 @@
 //! Erasing, forgetting what has been kept long enough, sealing anew.
-use super::batches::json_arguments;
-use super::fault::unknown;
-use super::{SqliteStore, contact_hash, customers, erase, put_customers};
+use super::{SqliteStore, erase, seal_anew};
 use crate::domain::contact::Phone;
 use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
 use crate::store::privacy::{Erased, Erasure, PersonalData, Retained, SealRound, SealedUnder};
-use crate::store::sealing::{self, KeyId, Sealer};
-use crate::store::{CustomerRow, StoreError, StoreResult};
+use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
-use std::collections::BTreeMap;
-
-/// The sealed columns of `customer`, each with what stands in it when there is nothing to seal.
-const SEALED: [(&str, &str); 4] = [("phone", ""), ("email", ""), ("push", ""), ("attributes", "{}")];
-
-/// Rows looked at in one statement of a walk.
-const LOOK: i64 = 50_000;
-
-/// Whether any value of a row is open, or sealed under another key than the one bound as ?1.
-fn to_be_sealed() -> String {
-    SEALED
-        .map(|(column, nothing)| {
-            format!("(typeof({column})='text' AND {column}<>'{nothing}') OR (typeof({column})='blob' AND substr({column},2,4)<>?1)")
-        })
-        .join(" OR ")
-}
-
-/// Customers after `after` who are to be sealed anew; and where to look next: the last one looked at, or `None` at the end.
-async fn next_to_seal(conn: &mut SqliteConnection, key: KeyId, after: i64, limit: usize) -> StoreResult<(Vec<CustomerId>, Option<i64>)> {
-    let sql = format!(
-        "SELECT c.id FROM customer c WHERE c.id IN (SELECT id FROM customer WHERE id > ?2 AND id <= ?2 + {LOOK}) AND ({}) ORDER BY c.id LIMIT ?3",
-        to_be_sealed()
-    );
-    let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(key.0.as_slice())
-        .bind(after)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&mut *conn)
-        .await?;
-    let next = match ids.last() {
-        Some(last) if ids.len() >= limit => Some(*last),
-        _ if customers::last_id(conn).await? > after + LOOK => Some(after + LOOK),
-        _ => None,
-    };
-    Ok((ids.into_iter().map(CustomerId).collect(), next))
-}
-
-/// Seals the database's own secret under the first key: the end of a rotation, after which the old key opens nothing more.
-async fn seal_secret(store: &SqliteStore) -> StoreResult<bool> {
-    let mut writer = store.writer.lock().await;
-    let mut writing = writer.begin().await?;
-    let sealed: Vec<u8> = sqlx::query_scalar("SELECT secret FROM sealing").fetch_one(&mut *writing.tx).await?;
-    let ring = store.sealer.ring();
-    if Sealer::key_of(&sealed) == store.sealer.sealing_key() {
-        return Ok(false);
-    }
-    let anew = sealing::seal_secret(ring, &sealing::open_secret(ring, &sealed)?)?;
-    sqlx::query("UPDATE sealing SET secret = ?").bind(anew).execute(&mut *writing.tx).await?;
-    writing.commit().await?;
-    Ok(true)
-}
+use sqlx::Row;
 
 #[async_trait]
 impl PersonalData for SqliteStore {
@@ -85,47 +31,11 @@ impl PersonalData for SqliteStore {
     }
 
     async fn seal_anew(&self, after: CustomerId, limit: usize) -> StoreResult<SealRound> {
-        let key = self.sealer.sealing_key().ok_or_else(|| unknown("no key", "at all"))?;
-        // Looked for outside of the transaction: a walk over ten million customers bars nobody from writing.
-        let (ids, next) = next_to_seal(&mut *self.reader().await?, key, after.0, limit).await?;
-        let mut sealed = 0;
-        if !ids.is_empty() {
-            let mut writer = self.writer.lock().await;
-            let mut writing = writer.begin().await?;
-            // Read again: whatever somebody has written meanwhile is what is sealed anew.
-            let from = "FROM json_each(?) j CROSS JOIN customer c ON c.id = j.value";
-            let rows = customers::fetch(&mut writing.tx, &self.sealer, from, json_arguments(&ids)?).await?;
-            let rows: Vec<&CustomerRow> = rows.iter().collect();
-            sealed = put_customers::update(&mut writing, &self.sealer, &rows).await?;
-            let mut hashes = contact_hash::Changes::new(&self.sealer);
-            for row in rows {
-                hashes.of(row.id, (None, None), (row.phone.as_ref(), row.email.as_ref()));
-            }
-            hashes.write(&mut writing).await?;
-            writing.commit().await?;
-        }
-        if next.is_none() {
-            sealed += u64::from(seal_secret(self).await?);
-        }
-        Ok(SealRound { next: next.map(CustomerId), sealed })
+        seal_anew::round(self, after, limit).await
     }
 
     async fn sealed_under(&self) -> StoreResult<Vec<SealedUnder>> {
-        let mut reader = self.reader().await?;
-        let mut values: BTreeMap<Option<String>, u64> = BTreeMap::new();
-        let secret = [("secret", "", "sealing")];
-        for (column, nothing, table) in SEALED.iter().map(|(c, n)| (*c, *n, "customer")).chain(secret) {
-            let sql = format!(
-                "SELECT iif(typeof({column})='blob',lower(hex(substr({column},2,4))),NULL) AS key, count(*) FROM {table} \
-                 WHERE {column} IS NOT NULL AND {column}<>'{nothing}' GROUP BY key"
-            );
-            for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *reader).await? {
-                let n: i64 = row.try_get(1)?;
-                *values.entry(row.try_get(0)?).or_default() += n.unsigned_abs();
-            }
-        }
-        let current = self.sealer.sealing_key().map(|k| k.to_string());
-        Ok(values.into_iter().map(|(key, values)| SealedUnder { current: key.is_some() && key == current, key, values }).collect())
+        seal_anew::counts(self).await
     }
 
     async fn scrub(&self, whole: bool) -> StoreResult<bool> {
@@ -146,6 +56,13 @@ impl PersonalData for SqliteStore {
         let n: i64 = match what {
             Retained::Receipts => sqlx::query_scalar("SELECT count(*) FROM receipt WHERE at < ?").bind(before.0).fetch_one(&mut *reader).await?,
             Retained::ContactChanges => sqlx::query_scalar("SELECT count(*) FROM contactability_change").fetch_one(&mut *reader).await?,
+            Retained::Tasks => {
+                let sql = "SELECT count(*) FROM task WHERE closed_at < ? AND (script IS NOT NULL OR notes IS NOT NULL)";
+                sqlx::query_scalar(sql).bind(before.0).fetch_one(&mut *reader).await?
+            }
+            Retained::Checkpoints => {
+                sqlx::query_scalar("SELECT count(*) FROM checkpoint WHERE closed = 1 AND at < ?").bind(before.0).fetch_one(&mut *reader).await?
+            }
         };
         Ok(n.unsigned_abs())
     }
@@ -159,6 +76,16 @@ impl PersonalData for SqliteStore {
             Retained::Receipts => {
                 let sql = "DELETE FROM receipt WHERE id IN (SELECT id FROM receipt ORDER BY id LIMIT ?) AND at < ?";
                 sqlx::query(sql).bind(limit).bind(before.0).execute(&mut *writing.tx).await?.rows_affected()
+            }
+            Retained::Tasks => {
+                let sql = "UPDATE task SET script = NULL, notes = NULL WHERE id IN \
+                     (SELECT id FROM task WHERE closed_at < ? AND (script IS NOT NULL OR notes IS NOT NULL) LIMIT ?)";
+                sqlx::query(sql).bind(before.0).bind(limit).execute(&mut *writing.tx).await?.rows_affected()
+            }
+            Retained::Checkpoints => {
+                let sql = "DELETE FROM checkpoint WHERE (customer_id, name) IN \
+                     (SELECT customer_id, name FROM checkpoint WHERE closed = 1 AND at < ? LIMIT ?)";
+                sqlx::query(sql).bind(before.0).bind(limit).execute(&mut *writing.tx).await?.rows_affected()
             }
             // Whoever has read a page before the floor asks for all of its customers again: nothing is overlooked.
             Retained::ContactChanges => {

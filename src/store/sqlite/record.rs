@@ -85,12 +85,13 @@ async fn call_off_what_would_wait<'s>(writing: &mut Writing<'_>, plain: &mut [Se
             Some(ended) => *ended,
             None => {
                 let ended: Option<i64> = sqlx::query_scalar(
-                    "SELECT coalesce(stop_reason, called_off_reason, ?) FROM campaign WHERE id = ? AND (called_off_at IS NOT NULL OR status IN (?, ?))",
+                    "SELECT coalesce(stop_reason, called_off_reason, ?) FROM campaign WHERE id = ? AND (called_off_at IS NOT NULL OR status IN (?, ?, ?))",
                 )
                 .bind(i64::from(Reason::CampaignEnded.code()))
                 .bind(campaign.0)
                 .bind(i64::from(Status::Finished.code()))
                 .bind(i64::from(Status::Stopped.code()))
+                .bind(i64::from(Status::Archived.code()))
                 .fetch_optional(&mut *writing.tx)
                 .await?;
                 let ended = ended.map(|code| rows::code("the reason", code, rows::reason)).transpose()?;

@@ -1,0 +1,88 @@
+//! HTTP for machines and for pages. How an endpoint is made:
+//!
+//! 1. A file of this room has handlers, `async fn f(house: House, caller: Caller, body: Body<Wanted>, ...) -> Reply`, each a few lines: take
+//!    the request apart, ask the desk (or `app::App`, to which `House` derefs), answer with [`ok`] or [`created`]. `?` turns a
+//!    `DeskError`, `StoreError` or `Failure` into a [`Problem`].
+//! 2. Its `operations()` describes them ([`Operation`]): method, path, who may, parameters, bodies and replies with schema and a true
+//!    example. Path parameters are taken with `actix_web::web::Path`, queries with [`Query`], bodies with [`Body`], [`Text`] or [`Raw`].
+//! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
+//!
+//! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+mod caller;
+mod extract;
+mod guard;
+mod health;
+mod openapi;
+mod operation;
+mod problem;
+mod server;
+
+pub use caller::{Caller, Gate};
+pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
+pub use openapi::document;
+pub use operation::{Access, BodySpec, Operation, Param, ReplySpec};
+pub use problem::{Fault, Problem};
+pub use server::{Listening, Serving, start};
+
+use crate::app::App;
+use actix_web::HttpResponse;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// What handlers answer.
+pub type Reply = Result<HttpResponse, Problem>;
+
+/// Everything that handlers work with.
+#[derive(Clone)]
+pub struct House {
+    /// Store, clock, settings.
+    pub app: Arc<App>,
+    /// Who is who.
+    pub gate: Arc<dyn Gate>,
+    /// What has been counted.
+    pub metrics: PrometheusHandle,
+}
+
+impl std::ops::Deref for House {
+    type Target = App;
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl House {
+    /// Counts a request that was answered, and how long it took.
+    fn measured(&self, operation: &Operation, status: u16, took: std::time::Duration) {
+        metrics::counter!("touchline_http_requests_total", "operation" => operation.id, "status" => status.to_string()).increment(1);
+        metrics::histogram!("touchline_http_request_seconds", "operation" => operation.id).record(took.as_secs_f64());
+    }
+}
+
+/// Every operation there is.
+pub fn operations() -> Vec<Operation> {
+    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+}
+
+/// 200 with JSON.
+pub fn ok<T: Serialize>(value: &T) -> Reply {
+    json(actix_web::http::StatusCode::OK, value)
+}
+
+/// 201 with JSON.
+pub fn created<T: Serialize>(value: &T) -> Reply {
+    json(actix_web::http::StatusCode::CREATED, value)
+}
+
+/// 202 with JSON: taken, and on its way.
+pub fn accepted<T: Serialize>(value: &T) -> Reply {
+    json(actix_web::http::StatusCode::ACCEPTED, value)
+}
+
+fn json<T: Serialize>(status: actix_web::http::StatusCode, value: &T) -> Reply {
+    let body = serde_json::to_vec(value).map_err(|e| {
+        tracing::error!(fault = %e, "an answer could not be written as JSON");
+        Problem::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR, "internal", "the answer could not be written; the log has the details")
+    })?;
+    Ok(HttpResponse::build(status).content_type("application/json").body(body))
+}

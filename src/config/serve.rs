@@ -1,0 +1,49 @@
+//! `[serve]`: how the daemon listens.
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How the daemon listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServeConfig {
+    /// Address and port; port 0: any that is free, printed at the start.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Threads that answer requests.
+    #[schemars(range(min = 1, max = 256))]
+    pub workers: u32,
+    /// Connections held at once, over all threads.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections: u32,
+    /// PEM file of the certificate (with its chain). With `tls_key` the daemon speaks TLS itself.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    pub tls_key: Option<PathBuf>,
+    /// Seconds that a drain waits for touches in flight.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub drain_s: u32,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), workers: 2, connections: 10_000, tls_cert: None, tls_key: None, drain_s: 30 }
+    }
+}
+
+impl ServeConfig {
+    /// Faults that types alone do not exclude.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (key, value, most) in [("workers", self.workers, 256), ("connections", self.connections, 1_000_000), ("drain_s", self.drain_s, 3_600)] {
+            if !(1..=most).contains(&value) {
+                faults.push(format!("serve.{key}: expected 1 to {most}, found {value}"));
+            }
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            faults.push("serve.tls_cert and serve.tls_key: expected both or neither".to_owned());
+        }
+        faults
+    }
+}
