@@ -1,6 +1,8 @@
 //! The composition root: it alone knows every concrete type, and builds clock, store, channels and actors bottom-up.
 pub mod bench;
 pub mod carrier;
+mod closing;
+pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
@@ -20,6 +22,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::desk::{approve, revise, submit};
 use crate::domain::campaign::Campaign;
+use crate::domain::law::LawBook;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{Options, SqliteStore};
@@ -98,23 +101,32 @@ impl App {
         Ok(routes)
     }
 
+    /// The law of a run, with its rules under the numbers that its touches name.
+    pub async fn law_of(&self, row: &CampaignRow, campaign: &Campaign) -> Result<Arc<dyn LawBook>, Failure> {
+        Ok(Arc::new(approve::law_of(self.store.as_ref(), row, campaign).await?))
+    }
+
+    /// Puts a run together for the engine; what is missing for it (a route) is a failure.
+    pub async fn assemble(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64) -> Result<Running, Failure> {
+        let campaign = self.campaign_of(&row)?;
+        let law = self.law_of(&row, &campaign).await?;
+        let waves = self.store.waves(row.id).await?;
+        let routes: Vec<Route> = routes.iter().map(|(r, _)| r.clone()).collect();
+        Running::new(row, campaign, law, waves, &routes, fence).map_err(|faults| Failure::no(faults.join("\n")))
+    }
+
     /// Puts a run together for the engine, and marks it running: takes up its approved revision, if there is one, and makes sure that its
     /// approval still holds. One whose approval does not is back to `Submitted` and refused.
     pub async fn running(&self, row: CampaignRow, routes: &[(Route, RouteSpec)], fence: i64, at: Timestamp) -> Result<Arc<Running>, Failure> {
         let (store, rehearsal) = (self.store.as_ref(), row.id.is_rehearsal());
         approve::ensure(store, &row, self.eyes_of(&row), at).await?;
         let row = revise::take(store, &row, |revised| self.eyes(revised, rehearsal), at).await?.unwrap_or(row);
-        let campaign = self.campaign_of(&row)?;
-        let law = Arc::new(approve::law_of(store, &row, &campaign).await?);
-        let row = if matches!(row.status, Status::Approved | Status::Scheduled) {
+        let mut running = self.assemble(row, routes, fence).await?;
+        if matches!(running.row.status, Status::Approved | Status::Scheduled) {
             let change = StatusChange { to: Status::Running, by: "engine".to_owned(), why: "started".to_owned(), at, reason: None };
-            self.store.set_status(row.id, &change).await?
-        } else {
-            row
-        };
-        let waves = self.store.waves(row.id).await?;
-        let routes: Vec<Route> = routes.iter().map(|(r, _)| r.clone()).collect();
-        Running::new(row, campaign, law, waves, &routes, fence).map(Arc::new).map_err(|faults| Failure::no(faults.join("\n")))
+            running.row = self.store.set_status(running.id, &change).await?;
+        }
+        Ok(Arc::new(running))
     }
 }
 

@@ -1,4 +1,7 @@
 //! A running campaign: answers the credit that routes offer with touches that are due and with pages of its list.
+mod budget;
+mod revision;
+
 use super::customer_list::{self, Give};
 use super::doubt::Doubt;
 use super::machine::Machine;
@@ -11,7 +14,7 @@ use crate::domain::outcome::Reason;
 use crate::domain::tally::{Tallies, Tally};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
-use crate::store::{Candidate, Due, Status, Wanted};
+use crate::store::{Candidate, Due, SentParts, Status, Wanted};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -67,6 +70,15 @@ pub enum Input {
     },
     /// What an operator wants.
     Control(Wanted),
+    /// A new approved version of the same run: goes on by it, as soon as nothing is being decided.
+    Revise(Arc<Running>),
+    /// The new version with how the store stands, and what of the ledger its limit must know.
+    Revised {
+        /// The definition.
+        running: Arc<Running>,
+        /// What was sent, as far as the limit looks back, oldest first.
+        past: Vec<SentParts>,
+    },
     /// The process ends: begin nothing more.
     Drain,
     /// What was left has been called off.
@@ -95,6 +107,7 @@ enum Busy {
     Due { route: RouteId, n: usize },
     Members { route: RouteId },
     Begin { route: RouteId, from_list: bool, seen_change: i64, last: bool },
+    Revising,
 }
 
 /// The machine.
@@ -122,6 +135,8 @@ pub struct Campaign {
     resting: Vec<RouteId>,
     wake: Option<Timestamp>,
     doubt: Doubt,
+    /// A new definition that waits until nothing is being decided by the old one.
+    revision: Option<Arc<Running>>,
 }
 
 impl Campaign {
@@ -151,6 +166,7 @@ impl Campaign {
             resting: Vec::new(),
             wake: Some(running.ends_at),
             doubt: Doubt::new(running.askable),
+            revision: None,
             running,
         }
     }
@@ -207,11 +223,17 @@ impl Campaign {
         }
     }
 
+    /// Whether anything may be begun.
+    fn begins(&self) -> bool {
+        self.phase == Phase::Running && !self.draining && self.revision.is_none()
+    }
+
     /// Works on the next ask, if nothing is under way.
     fn turn(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        self.take_revision(at, effects);
         while self.busy == Busy::No {
             let Some((route, n)) = self.asks.pop_front() else { break };
-            if self.draining || self.phase != Phase::Running {
+            if !self.begins() {
                 self.nothing(route, None, effects);
                 continue;
             }
@@ -349,31 +371,11 @@ impl Campaign {
                 // Before the touches go out: the recorder must know the batch when its first outcome comes.
                 effects.push(Effect::Tell(Note::Recorder(recorder::Input::Opened(batch, started.len()))));
             }
-            // A pause, a stop or a drain may have come while this was being committed: then it is not sent.
-            let send = !self.draining && self.phase == Phase::Running;
+            // A pause, a stop, a revision or a drain may have come while this was being committed: then it is not sent.
+            let send = self.begins();
             effects.push(Effect::Tell(Note::Channel(route, channel::Input::Deliver { campaign: self.running.id, started, send })));
         }
         self.turn(at, effects);
-    }
-
-    /// What is under way may cost less than was reserved for it: the campaign ends when nothing is under way and there is still no
-    /// room for one touch more.
-    fn out_of_budget(&mut self, seen_change: i64, rest: Option<Vec<Candidate>>, last: bool, effects: &mut Vec<Effect>) {
-        if let Some(rest) = rest {
-            self.held = Some(Give { members: rest.into_iter().map(|c| c.member).collect(), seen_change, last });
-        }
-        if self.outstanding == 0 {
-            self.close(Reason::Budget, effects);
-        } else {
-            self.out_of_budget_at = Some(self.spent());
-        }
-    }
-
-    fn try_budget_again(&mut self, effects: &mut Vec<Effect>) {
-        if self.out_of_budget_at.is_some_and(|then| self.spent() < then || self.outstanding == 0) {
-            self.out_of_budget_at = None;
-            self.call_resting(effects);
-        }
     }
 
     fn control(&mut self, at: Timestamp, wanted: Wanted, effects: &mut Vec<Effect>) {
@@ -402,7 +404,7 @@ impl Machine for Campaign {
             Input::Ask { route, n } => self.asks.push_back((route, n)),
             Input::Members(give) => {
                 if let Busy::Members { route } = self.busy {
-                    if self.phase == Phase::Running && !self.draining {
+                    if self.begins() {
                         self.take_members(route, give, effects);
                     } else {
                         self.busy = Busy::No;
@@ -414,7 +416,7 @@ impl Machine for Campaign {
             Input::DueRead { due, next } => {
                 if let Busy::Due { route, n } = self.busy {
                     self.busy = Busy::No;
-                    if self.phase != Phase::Running || self.draining {
+                    if !self.begins() {
                         self.nothing(route, None, effects);
                     } else if due.touches.is_empty() {
                         match next {
@@ -447,6 +449,8 @@ impl Machine for Campaign {
                 self.call_resting(effects);
             }
             Input::Control(wanted) => self.control(at, wanted, effects),
+            Input::Revise(running) => self.revise(running, effects),
+            Input::Revised { running, past } => self.revised(at, running, past, effects),
             Input::Drain => {
                 self.draining = true;
                 self.put_back(effects);

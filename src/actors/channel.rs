@@ -1,17 +1,19 @@
 //! A route: pulls touches by credit, paces them, hands them to its carrier, passes what the carrier says to the recorder.
+use super::client::{Client, lookahead, together, two_seconds};
 use super::hosted::Sizes;
 use super::limits::{LimitOf, Limits};
 use super::machine::Machine;
 use super::perform::Started;
 use super::recorder::{self, InFlight, Told};
 use super::running::{Route, Running};
+use super::standing::{RouteLoad, Stand};
 use super::{Effect, Note, campaign, conductor};
 use crate::channels::{CarrierEvent, Dispatch, Receipt};
-use crate::domain::ids::{CampaignId, RouteId, TouchKey};
+use crate::domain::ids::{CampaignId, CustomerId, RouteId, TouchKey};
 use crate::domain::outcome::{Outcome, Reason, SendResult};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::store::SentParts;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Touches of one campaign sent before the next campaign of the same priority has its turn.
@@ -22,7 +24,7 @@ const TRIP: usize = 20;
 /// What it is told.
 #[derive(Debug)]
 pub enum Input {
-    /// A campaign uses this route.
+    /// A campaign uses this route, or goes on with a new definition.
     Join(Arc<Running>),
     /// A campaign has ended.
     Leave(CampaignId),
@@ -59,56 +61,12 @@ pub enum Input {
         /// Something was sent a moment ago: short limits hold for their span.
         hold: bool,
     },
+    /// These customers opted out: give back what is not yet sent to them, so that they are asked again.
+    Withdrawn(Arc<HashSet<CustomerId>>),
     /// The process ends: give back what is not sent, wait for what is.
     Drain,
     /// Look at the clock.
     Wake,
-}
-
-#[derive(Debug)]
-struct Client {
-    running: Arc<Running>,
-    queue: VecDeque<Started>,
-    asked: usize,
-    /// When to ask next; `FAR`: when called.
-    ask_at: Timestamp,
-    /// The first instant at which some touch of the queue may no longer be sent.
-    first_until: Timestamp,
-}
-
-impl Client {
-    fn new(running: Arc<Running>) -> Self {
-        Self { running, queue: VecDeque::new(), asked: 0, ask_at: Timestamp(i64::MIN), first_until: Timestamp::FAR }
-    }
-
-    fn queue(&mut self, started: Vec<Started>) {
-        let first = started.iter().map(|s| s.until).min();
-        self.first_until = first.map_or(self.first_until, |first| first.min(self.first_until));
-        self.queue.extend(started);
-    }
-
-    fn take_all(&mut self) -> Vec<Started> {
-        self.first_until = Timestamp::FAR;
-        self.queue.drain(..).collect()
-    }
-
-    /// Touches whose lawful window has ended, wherever they stand in the queue: customers of many zones wait in it together.
-    fn take_late(&mut self, at: Timestamp) -> Vec<Started> {
-        if at < self.first_until {
-            return Vec::new();
-        }
-        let (late, still): (Vec<Started>, VecDeque<Started>) = {
-            let mut late = Vec::new();
-            let mut still = VecDeque::with_capacity(self.queue.len());
-            for started in self.queue.drain(..) {
-                if at >= started.until { late.push(started) } else { still.push_back(started) }
-            }
-            (late, still)
-        };
-        self.queue = still;
-        self.first_until = self.queue.iter().map(|s| s.until).min().unwrap_or(Timestamp::FAR);
-        late
-    }
 }
 
 /// The machine.
@@ -361,22 +319,6 @@ impl Channel {
     }
 }
 
-/// What a campaign may have waiting in a route, so that its own slower rate does not hold the others' credit.
-fn lookahead(client: &Client) -> usize {
-    client.running.campaign.limits.rate.map_or(usize::MAX, |rate| two_seconds(rate.count, rate.per_ms))
-}
-
-/// The end of the grain that an instant lies in: nothing is begun before it is due, and what is due at about the same time makes
-/// one batch instead of many.
-fn together(until: Timestamp, grain_ms: i64) -> Timestamp {
-    let late = until.0.rem_euclid(grain_ms.max(1));
-    if late == 0 { until } else { until.plus(grain_ms - late) }
-}
-
-fn two_seconds(count: u32, per_ms: i64) -> usize {
-    usize::try_from((i64::from(count) * 2 * SECOND / per_ms.max(1)).max(1)).unwrap_or(1)
-}
-
 impl Machine for Channel {
     type Input = Input;
     type Effect = Effect;
@@ -387,7 +329,12 @@ impl Machine for Channel {
                 if let Some(rate) = running.campaign.limits.rate {
                     self.limits.set(LimitOf::Campaign(running.id), rate);
                 }
-                self.clients.insert(running.id, Client::new(running));
+                match self.clients.get_mut(&running.id) {
+                    Some(client) => client.revise(running, at),
+                    None => {
+                        self.clients.insert(running.id, Client::new(running));
+                    }
+                }
             }
             Input::Leave(id) => {
                 self.clients.remove(&id);
@@ -395,17 +342,13 @@ impl Machine for Channel {
             Input::Deliver { campaign, started, send } => {
                 let send = send && !self.draining && !self.is_closed(at);
                 if let Some(client) = self.clients.get_mut(&campaign) {
-                    client.asked = 0;
-                    if send {
-                        client.queue(started);
-                    } else {
-                        self.give_back(at, started, effects);
-                    }
+                    let back = client.answered(started, send);
+                    self.give_back(at, back, effects);
                 }
             }
             Input::Nothing { campaign, until } => {
                 if let Some(client) = self.clients.get_mut(&campaign) {
-                    client.asked = 0;
+                    client.answered(Vec::new(), true);
                     client.ask_at = until.map_or(Timestamp::FAR, |until| together(until, self.sizes.due_grain_ms));
                 }
             }
@@ -416,6 +359,10 @@ impl Machine for Channel {
             }
             Input::PutBack(id) => {
                 let back = self.clients.get_mut(&id).map(Client::take_all).unwrap_or_default();
+                self.give_back(at, back, effects);
+            }
+            Input::Withdrawn(who) => {
+                let back: Vec<Started> = self.clients.values_mut().flat_map(|c| c.withdraw(&who)).collect();
                 self.give_back(at, back, effects);
             }
             Input::Resume { past, hold } => self.resume(at, &past, hold),
@@ -449,12 +396,9 @@ impl Machine for Channel {
     fn is_idle(&self) -> bool {
         self.queued() == 0 && self.in_flight.is_empty() && self.unrecorded == 0
     }
-}
-
-/// What a channel waits for, for the log of a drain.
-impl std::fmt::Display for Channel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "route {}: {} in flight, {} not yet recorded", self.route.name, self.in_flight.len(), self.unrecorded)
+    fn stands(&self) -> Option<Stand> {
+        let load = RouteLoad { in_flight: self.in_flight.len(), unsent: self.queued(), unrecorded: self.unrecorded };
+        Some(Stand::Route(self.route.id, load))
     }
 }
 
@@ -463,17 +407,5 @@ impl Channel {
     /// Its route.
     pub fn id(&self) -> RouteId {
         self.route.id
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grain_never_begins_early_and_keeps_whole_instants() {
-        let at = |ms, grain| together(Timestamp(ms), grain).0;
-        assert_eq!((at(1_999, 1_000), at(2_000, 1_000), at(2_001, 1_000)), (2_000, 2_000, 3_000));
-        assert_eq!((at(1_999, 1), at(1_999, 0), at(-1, 1_000)), (1_999, 1_999, 0));
     }
 }

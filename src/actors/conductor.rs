@@ -1,13 +1,14 @@
-//! The conductor: start-up order, operators' wishes, the drain, and the end.
+//! The conductor: start-up order, campaigns that come later, operators' wishes, the drain, and the end.
 use super::machine::Machine;
 use super::perform::StoreCall;
 use super::running::Running;
+use super::standing::{Phase, Stand};
 use super::{Effect, Note, campaign, channel, janitor, recorder, scheduler};
-use crate::domain::ids::{CampaignId, RouteId};
+use crate::domain::ids::{CampaignId, CustomerId, RouteId};
 use crate::domain::tally::Tallies;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{MINUTE, Timestamp};
 use crate::store::{SentParts, Status, Wanted};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// What it is told.
@@ -19,6 +20,18 @@ pub enum Input {
     Rescued,
     /// How the campaigns stand after that, and what was sent as far back as the longest limit looks.
     Standing(Vec<(CampaignId, Tallies)>, Vec<SentParts>),
+    /// Take up a campaign, now or when everything is launched.
+    Adopt(Arc<Running>),
+    /// Its machines are there.
+    Adopted(Arc<Running>),
+    /// Let go of a campaign that is held, as if the process ended for it alone.
+    Release(CampaignId),
+    /// A campaign that is held shall go on by this new version of it.
+    Revise(Arc<Running>),
+    /// It does.
+    Revised(Arc<Running>),
+    /// These customers opted out: what routes hold unsent for them is given back, and so asked again.
+    Withdrawn(Arc<HashSet<CustomerId>>),
     /// A campaign has come to its end.
     Ended(CampaignId, Status),
     /// What operators want.
@@ -37,19 +50,6 @@ pub enum Input {
     Wake,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Starting,
-    Running,
-    /// Campaigns finish what they are about to begin.
-    Quieting,
-    /// Routes give back what is not sent and wait for what is.
-    Draining,
-    /// The recorder commits what it was told last.
-    Flushing,
-    Over,
-}
-
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -64,6 +64,12 @@ pub struct Patience {
 pub struct Conductor {
     phase: Phase,
     patience: Patience,
+    /// It stays when no campaign is left, and takes up others.
+    resident: bool,
+    /// Those that came before everything was launched, or are being taken up.
+    adopting: BTreeMap<CampaignId, Arc<Running>>,
+    /// Those that are held no more as soon as nothing of them is under way.
+    releasing: BTreeSet<CampaignId>,
     campaigns: BTreeMap<CampaignId, (Arc<Running>, Wanted)>,
     /// Campaigns or routes that the drain waits for.
     quieting: BTreeSet<CampaignId>,
@@ -76,12 +82,15 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    /// For these campaigns on these routes.
-    pub fn new(campaigns: Vec<Arc<Running>>, routes: Vec<RouteId>, look_back_ms: Option<i64>, patience: Patience) -> Self {
+    /// For these campaigns on these routes. A resident one stays when none is left.
+    pub fn new(campaigns: Vec<Arc<Running>>, routes: Vec<RouteId>, look_back_ms: Option<i64>, resident: bool, patience: Patience) -> Self {
         let campaigns = campaigns.into_iter().map(|r| (r.id, (Arc::clone(&r), r.row.wanted))).collect();
         Self {
             phase: Phase::Starting,
             patience,
+            resident,
+            adopting: BTreeMap::new(),
+            releasing: BTreeSet::new(),
             campaigns,
             quieting: BTreeSet::new(),
             draining: BTreeSet::new(),
@@ -95,25 +104,64 @@ impl Conductor {
     fn launch(&mut self, at: Timestamp, standing: Vec<(CampaignId, Tallies)>, past: Vec<SentParts>, effects: &mut Vec<Effect>) {
         self.phase = Phase::Running;
         let past = Arc::new(past);
-        // A run that was begun before may have sent something a moment ago.
-        let hold = self.campaigns.values().any(|(running, _)| running.row.cursor.0 > 0);
+        // A run that was begun before may have sent something a moment ago; so may one that has ended since, of which a resident
+        // engine knows by the ledger alone.
+        let hold = self.campaigns.values().any(|(running, _)| running.row.cursor.0 > 0)
+            || (self.resident && past.iter().any(|sent| at.since(sent.at) <= MINUTE));
         self.next_poll = Some(at.plus(self.patience.poll_ms));
         let mut standing: BTreeMap<CampaignId, Tallies> = standing.into_iter().collect();
         for (running, _) in self.campaigns.values() {
             effects.push(Effect::Spawn(Arc::clone(running), standing.remove(&running.id).unwrap_or_default()));
-            // A wish that was made before this process began, or while none was there to hear it.
-            effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
             effects.push(Effect::Tell(Note::Recorder(recorder::Input::Register(Arc::clone(running)))));
-            for route in running.all_routes() {
-                effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
-            }
-            effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
+            Self::start(running, effects);
         }
+        effects.push(Effect::Tell(Note::Recorder(recorder::Input::Open)));
+        effects.push(Effect::Tell(Note::Janitor(janitor::Input::Rounds)));
         // Before any campaign has answered a route's first ask: so no limit is asked before it knows.
         effects.extend(self.routes.iter().map(|r| Effect::Tell(Note::Channel(*r, channel::Input::Resume { past: Arc::clone(&past), hold }))));
-        if self.campaigns.is_empty() {
+        for running in std::mem::take(&mut self.adopting).into_values() {
+            self.adopt(running, effects);
+        }
+        if self.campaigns.is_empty() && !self.resident {
             self.drain(at, effects);
         }
+    }
+
+    fn start(running: &Arc<Running>, effects: &mut Vec<Effect>) {
+        // A wish that was made before this process began, or while none was there to hear it.
+        effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Control(running.row.wanted))));
+        for route in running.all_routes() {
+            effects.push(Effect::Tell(Note::Channel(route, channel::Input::Join(Arc::clone(running)))));
+        }
+        effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Register(Arc::clone(running)))));
+    }
+
+    fn adopt(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Starting => {
+                self.adopting.insert(running.id, running);
+            }
+            Phase::Running => {
+                if !self.campaigns.contains_key(&running.id) && !self.adopting.contains_key(&running.id) {
+                    self.adopting.insert(running.id, Arc::clone(&running));
+                    // By the recorder: nothing of the run may be committed between the reading of its tallies and its first step.
+                    effects.push(Effect::Tell(Note::Recorder(recorder::Input::TakeUp(running))));
+                }
+            }
+            // The next process takes it up.
+            Phase::Quieting | Phase::Draining | Phase::Flushing | Phase::Over => {}
+        }
+    }
+
+    fn adopted(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
+        self.adopting.remove(&running.id);
+        if self.phase != Phase::Running {
+            effects.push(Effect::Retire(running.id));
+            return;
+        }
+        tracing::info!(campaign = %running.campaign.name, version = running.row.version, "taken up");
+        Self::start(&running, effects);
+        self.campaigns.insert(running.id, (Arc::clone(&running), running.row.wanted));
     }
 
     fn drain(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -146,14 +194,18 @@ impl Conductor {
     }
 
     fn ended(&mut self, at: Timestamp, id: CampaignId, effects: &mut Vec<Effect>) {
+        self.releasing.remove(&id);
         if let Some((running, _)) = self.campaigns.remove(&id) {
             for route in running.all_routes() {
                 effects.push(Effect::Tell(Note::Channel(route, channel::Input::Leave(id))));
             }
             effects.push(Effect::Tell(Note::Scheduler(scheduler::Input::Forget(id))));
+            if self.resident {
+                effects.push(Effect::Tell(Note::Recorder(recorder::Input::Retired(id))));
+            }
             effects.push(Effect::Retire(id));
         }
-        if self.campaigns.is_empty() && self.phase == Phase::Running {
+        if self.campaigns.is_empty() && self.phase == Phase::Running && !self.resident {
             self.drain(at, effects);
         }
     }
@@ -171,6 +223,27 @@ impl Machine for Conductor {
             }
             Input::Standing(standing, past) if self.phase == Phase::Starting => self.launch(at, standing, past, effects),
             Input::Standing(..) => {}
+            Input::Adopt(running) => self.adopt(running, effects),
+            Input::Adopted(running) => self.adopted(running, effects),
+            Input::Release(id) => {
+                if self.phase == Phase::Running && self.campaigns.contains_key(&id) && self.releasing.insert(id) {
+                    effects.push(Effect::Tell(Note::Campaign(id, campaign::Input::Drain)));
+                }
+            }
+            Input::Revise(running) => {
+                if self.phase == Phase::Running && self.campaigns.contains_key(&running.id) {
+                    effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Revise(running))));
+                }
+            }
+            Input::Revised(running) => {
+                if let Some((known, _)) = self.campaigns.get_mut(&running.id) {
+                    *known = running;
+                }
+            }
+            Input::Withdrawn(who) => {
+                let note = |r: &RouteId| Effect::Tell(Note::Channel(*r, channel::Input::Withdrawn(Arc::clone(&who))));
+                effects.extend(self.routes.iter().map(note));
+            }
             Input::Ended(id, status) => {
                 tracing::info!(campaign = %id, %status, "campaign ended");
                 self.ended(at, id, effects);
@@ -188,6 +261,12 @@ impl Machine for Conductor {
                 }
             }
             Input::Drain => self.drain(at, effects),
+            Input::Quiet(id) if self.phase == Phase::Running => {
+                if self.releasing.contains(&id) {
+                    tracing::info!(campaign = %id, "let go");
+                    self.ended(at, id, effects);
+                }
+            }
             Input::Quiet(id) => {
                 self.quieting.remove(&id);
                 self.drain_routes(effects);
@@ -229,5 +308,9 @@ impl Machine for Conductor {
     }
     fn is_idle(&self) -> bool {
         self.phase == Phase::Over
+    }
+    fn stands(&self) -> Option<Stand> {
+        let quieting = self.quieting.iter().copied().collect();
+        Some(Stand::Conductor(self.phase, self.campaigns.keys().copied().collect(), quieting))
     }
 }

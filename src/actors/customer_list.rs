@@ -18,6 +18,8 @@ pub enum Input {
     Want(usize),
     /// A page was read.
     Read(Page),
+    /// A new version of the campaign: read again from its cursor, with what it needs.
+    Revise(Arc<Running>),
     /// Look at the clock (never asked for).
     Wake,
 }
@@ -40,6 +42,8 @@ pub struct CustomerList {
     read_to: CustomerId,
     cache: Option<Page>,
     reading: bool,
+    /// The page that is being read was asked for by an older version.
+    stale: bool,
     ended: bool,
     wanted: Option<usize>,
 }
@@ -48,7 +52,7 @@ impl CustomerList {
     /// Starts at the campaign's cursor.
     pub fn new(running: Arc<Running>) -> Self {
         let read_to = running.row.cursor;
-        Self { running, read_to, cache: None, reading: false, ended: false, wanted: None }
+        Self { running, read_to, cache: None, reading: false, stale: false, ended: false, wanted: None }
     }
     fn read_ahead(&mut self, effects: &mut Vec<Effect>) {
         if !self.reading && !self.ended && self.cache.is_none() {
@@ -81,6 +85,10 @@ impl Machine for CustomerList {
     fn step(&mut self, _at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Want(n) => self.wanted = Some(n),
+            Input::Read(_) if self.stale => (self.reading, self.stale) = (false, false),
+            Input::Revise(running) => {
+                *self = Self { wanted: self.wanted, reading: self.reading, stale: self.reading, ..Self::new(running) };
+            }
             Input::Read(page) => {
                 self.reading = false;
                 self.ended = page.last;

@@ -6,9 +6,11 @@ use super::customer_list::CustomerList;
 use super::janitor::Janitor;
 use super::limits::Limits;
 use super::machine::Machine;
+use super::perform::Loader;
 use super::recorder::Recorder;
 use super::running::{Route, Running};
 use super::scheduler::Scheduler;
+use super::standing::Stand;
 use super::{Address, Effect, Note};
 use crate::domain::tally::Tallies;
 use crate::domain::time::{MINUTE, Timestamp};
@@ -47,6 +49,8 @@ pub trait AnyMachine: Send {
     fn take(&mut self, at: Timestamp, note: Note, effects: &mut Vec<Effect>);
     /// See [`Machine::wakes_at`].
     fn wakes_at(&self) -> Option<Timestamp>;
+    /// See [`Machine::stands`].
+    fn stands(&self) -> Option<Stand>;
 }
 
 impl<M: Addressed> AnyMachine for M {
@@ -57,6 +61,9 @@ impl<M: Addressed> AnyMachine for M {
     }
     fn wakes_at(&self) -> Option<Timestamp> {
         Machine::wakes_at(self)
+    }
+    fn stands(&self) -> Option<Stand> {
+        Machine::stands(self)
     }
 }
 
@@ -79,6 +86,10 @@ pub struct Setup {
     pub janitor_ms: i64,
     /// How much is in hand at once.
     pub sizes: Sizes,
+    /// It stays when no campaign is left, and takes up others.
+    pub resident: bool,
+    /// Finds the definition of a run that is not held, for receipts that speak of it; without it they are kept and not applied.
+    pub load: Option<Loader>,
 }
 
 /// How much is in hand at once.
@@ -111,22 +122,26 @@ impl Setup {
         for route in &self.routes {
             host.host(Address::Channel(route.id), Channel::new(route.clone(), limits.clone(), self.sizes));
         }
-        host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms, self.sizes.batch));
+        host.host(Address::Recorder, Recorder::new(self.fence, self.linger_ms, self.sizes.batch, self.load.is_some()));
         // A rehearsal lives in another time: what is real is none of its business, nor the other way round.
         let rehearsal = self.campaigns.iter().any(|running| running.id.is_rehearsal());
         host.host(Address::Janitor, Janitor::new(self.fence, self.janitor_ms, rehearsal, &self.routes));
         host.host(Address::Scheduler, Scheduler::default());
         let routes = self.routes.iter().map(|r| r.id).collect();
-        host.host(Address::Conductor, Conductor::new(self.campaigns.clone(), routes, self.look_back_ms().filter(|_| !rehearsal), self.patience));
+        let look_back_ms = self.look_back_ms().filter(|_| !rehearsal);
+        let conductor = Conductor::new(self.campaigns.clone(), routes, look_back_ms, self.resident, self.patience);
+        host.host(Address::Conductor, conductor);
     }
 }
 
 impl Setup {
-    /// The longest span of a limit, where it is longer than a process can wait for at its start.
+    /// The longest span of a limit, where it is longer than a process can wait for at its start. A resident engine asks for a minute
+    /// in any case: whether something was sent a moment ago by a run that has ended since.
     fn look_back_ms(&self) -> Option<i64> {
         let of_routes = self.routes.iter().flat_map(|r| [r.limit, r.provider.as_ref().and_then(|(_, rate)| *rate)]);
         let of_campaigns = self.campaigns.iter().map(|c| c.campaign.limits.rate);
-        of_routes.chain(of_campaigns).flatten().map(|rate| rate.per_ms).max().filter(|ms| *ms > MINUTE)
+        let longest = of_routes.chain(of_campaigns).flatten().map(|rate| rate.per_ms).max().filter(|ms| *ms > MINUTE);
+        longest.or(self.resident.then_some(MINUTE))
     }
 }
 

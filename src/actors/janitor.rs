@@ -14,6 +14,8 @@ use std::collections::HashSet;
 pub enum Input {
     /// Find what a crash left, before anything is sent.
     Rescue,
+    /// Everything is launched: make rounds. (Before, how the campaigns stand is being read, and nothing may change it.)
+    Rounds,
     /// Touches left `Started` by an earlier owner.
     Orphans(Vec<(BatchId, Vec<Touch>)>),
     /// Touches whose receipt did not come in time.
@@ -71,9 +73,9 @@ impl Machine for Janitor {
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Rescue => self.find_orphans(effects),
+            Input::Rounds => self.next_round = Some(at),
             Input::Orphans(batches) if batches.is_empty() => {
                 self.phase = Phase::Rounds;
-                self.next_round = Some(at);
                 effects.push(Effect::Tell(Note::Conductor(conductor::Input::Rescued)));
             }
             Input::Orphans(batches) => {

@@ -6,6 +6,8 @@ use crate::domain::campaign::Rate;
 use crate::domain::ids::{CampaignId, RouteId};
 use crate::domain::pacing::{self, Pacer};
 use crate::domain::time::Timestamp;
+use crate::store::SentParts;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +42,24 @@ impl Limits {
     /// Sets a limit; one that stands already keeps its memory of what was sent.
     pub fn set(&self, whose: LimitOf, rate: Rate) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_insert_with(|| Pacer::new(rate));
+    }
+    /// Sets a limit that may have been another before; `None`: no limit any more. What it remembers of the old one's window counts in
+    /// the new one, so that a change makes no burst; `past` is what the ledger knows, oldest first, for a window that is longer.
+    pub fn revise(&self, at: Timestamp, whose: LimitOf, rate: Option<Rate>, past: impl Iterator<Item = (Timestamp, u64)>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rate) = rate else {
+            all.remove(&whose);
+            return;
+        };
+        match all.entry(whose) {
+            Entry::Occupied(mut known) => known.get_mut().change(at, rate, past),
+            Entry::Vacant(free) => free.insert(Pacer::unknowing(rate)).change(at, rate, past),
+        }
+    }
+    /// A campaign's limit has changed, or is set for one that may have sent before.
+    pub fn of_campaign(&self, at: Timestamp, id: CampaignId, rate: Option<Rate>, past: &[SentParts]) {
+        let own = past.iter().filter(|sent| sent.campaign == id).map(|sent| (sent.at, sent.parts));
+        self.revise(at, LimitOf::Campaign(id), rate, own);
     }
     /// Counts what was sent before this process began, oldest first. With `hold` the last moments are not known exactly (what is
     /// started is sent some moments later): a limit holds from `at` on for its span, as long as that is a minute at most.

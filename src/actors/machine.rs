@@ -1,4 +1,5 @@
 //! A machine: an actor without its runtime.
+use super::standing::Stand;
 use crate::domain::time::Timestamp;
 
 /// Decides; never waits, never sends, never reads a clock.
@@ -13,4 +14,8 @@ pub trait Machine: Unpin + Send + 'static {
     fn wakes_at(&self) -> Option<Timestamp>;
     /// Whether nothing is under way in it.
     fn is_idle(&self) -> bool;
+    /// How it stands, for people who ask; `None`: it has nothing to tell.
+    fn stands(&self) -> Option<Stand> {
+        None
+    }
 }

@@ -4,8 +4,10 @@
 //! performs the effects and brings the answers back as [`Note`]s.
 pub mod campaign;
 pub mod channel;
+mod client;
 pub mod conductor;
 pub mod customer_list;
+mod definitions;
 pub mod doubt;
 pub mod hosted;
 pub mod janitor;
@@ -17,11 +19,14 @@ pub mod running;
 pub mod scheduler;
 pub mod sender;
 pub mod shell;
+pub mod standing;
 pub mod world;
 
 use crate::channels::Dispatch;
+use crate::domain::campaign::Rate;
 use crate::domain::ids::{CampaignId, RouteId, TouchKey};
 use crate::domain::tally::Tallies;
+use crate::store::SentParts;
 use perform::StoreCall;
 use running::Running;
 use std::sync::Arc;
@@ -102,6 +107,15 @@ pub enum Effect {
     Send(RouteId, Vec<Dispatch>),
     /// Ask a route's provider about touches in doubt; what it knows comes back as receipts.
     Query(RouteId, Vec<TouchKey>),
+    /// A campaign's limit from now on (`None`: it has none), with what the ledger knows was sent under it, oldest first.
+    Limit {
+        /// Whose.
+        campaign: CampaignId,
+        /// The limit.
+        rate: Option<Rate>,
+        /// What was sent.
+        past: Vec<SentParts>,
+    },
     /// Start the machines of a campaign, whose tallies stand so.
     Spawn(Arc<Running>, Tallies),
     /// Stop the machines of a campaign.

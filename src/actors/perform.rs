@@ -12,6 +12,7 @@ use crate::domain::tally::Tally;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use crate::store::{BeginRequest, Needs, Settled, Status, StatusChange, Store, StoreResult, WaveRow};
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -47,6 +48,9 @@ pub struct Begin {
     /// The wave that first-time candidates are taken from.
     pub wave: Option<Timestamp>,
 }
+
+/// Finds the definition of a run that this engine does not hold; `None`: there is none that can be read.
+pub type Loader = Arc<dyn Fn(CampaignId) -> BoxFuture<'static, StoreResult<Option<Arc<Running>>>> + Send + Sync>;
 
 /// What is asked of the store.
 #[derive(Debug)]
@@ -107,6 +111,22 @@ pub enum StoreCall {
     },
     /// Ask the providers about a campaign's touches in doubt.
     Doubtful(Arc<Running>),
+    /// Where a run stands that goes on by a new version.
+    Revise {
+        /// The new version.
+        running: Arc<Running>,
+        /// What it has sent since then is asked for too.
+        since: Option<Timestamp>,
+    },
+    /// How a campaign stands that is taken up.
+    TakeUp {
+        /// Which.
+        running: Arc<Running>,
+        /// What it has sent since then is asked for too.
+        since: Option<Timestamp>,
+    },
+    /// The definitions of runs that are not held, for receipts that speak of them.
+    Load(Vec<CampaignId>),
     /// A wave fired or was skipped.
     Wave {
         /// Whose.
@@ -151,6 +171,8 @@ pub struct Performer {
     pub store: Arc<dyn Store>,
     /// Routes by number.
     pub routes: HashMap<RouteId, Route>,
+    /// Finds the definition of a run that is not held.
+    pub load: Option<Loader>,
 }
 
 impl Performer {
@@ -202,6 +224,20 @@ impl Performer {
                 }
                 by_route.into_iter().map(|(route, touches)| Note::Channel(route, channel::Input::Query(touches))).collect()
             }
+            StoreCall::Revise { running, since } => vec![self.revise(&running, since).await?],
+            StoreCall::TakeUp { running, since } => {
+                let past = if let Some(since) = since { store.sent_since(since).await? } else { Vec::new() };
+                let tallies = store.tallies(running.id).await?;
+                vec![Note::Recorder(recorder::Input::Stands { running, tallies, past })]
+            }
+            StoreCall::Load(ids) => {
+                let mut loaded = Vec::new();
+                for id in ids {
+                    let running = if let Some(load) = &self.load { load(id).await? } else { None };
+                    loaded.push((id, running));
+                }
+                vec![Note::Recorder(recorder::Input::Loaded(loaded))]
+            }
             StoreCall::Wave { campaign, wave } => {
                 store.record_wave(campaign, &wave).await?;
                 let open = campaign::Input::Open { wave: wave.due_at, left: wave.left };
@@ -238,6 +274,24 @@ impl Performer {
                 vec![Note::Campaign(running.id, campaign::Input::StatusSet(to))]
             }
         })
+    }
+
+    /// Nothing of the run is being decided: its row, waves and cursor are exact. An open wave that has more left than the new version
+    /// gives a wave is cut to that, on record.
+    async fn revise(&self, running: &Arc<Running>, since: Option<Timestamp>) -> StoreResult<Note> {
+        let row = self.store.campaign_by_id(running.id).await?;
+        let mut waves = self.store.waves(running.id).await?;
+        let most = running.campaign.schedule.wave.and_then(|n| i64::try_from(n).ok());
+        let open = waves.iter_mut().rev().find(|w| w.fired_at.is_some());
+        if let (Some(open), Some(most)) = (open, most)
+            && open.left.is_none_or(|left| left > most)
+        {
+            open.left = Some(most);
+            self.store.record_wave(running.id, open).await?;
+        }
+        let past = if let Some(since) = since { self.store.sent_since(since).await? } else { Vec::new() };
+        let running = Arc::new(Running { row, waves, ..Running::clone(running) });
+        Ok(Note::Campaign(running.id, campaign::Input::Revised { running, past }))
     }
 
     async fn begin(&self, begin: Begin, now: Timestamp) -> StoreResult<Note> {

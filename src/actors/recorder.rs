@@ -1,17 +1,20 @@
 //! The recorder: groups outcomes and receipts, settles them, commits them with the rows that they lead to, and only then
 //! gives credit back.
+use super::definitions::Definitions;
 use super::machine::Machine;
 use super::perform::StoreCall;
 use super::running::Running;
+use super::standing::Stand;
 use super::{Effect, Note, campaign, channel, conductor, janitor};
 use crate::channels::Receipt;
 use crate::domain::ids::{BatchId, CampaignId, RouteId};
 use crate::domain::journey;
 use crate::domain::outcome::{Outcome, SendResult};
+use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
-use crate::store::{ReceiptRow, Recorded, Settled};
-use std::collections::{BTreeMap, HashMap};
+use crate::store::{ReceiptRow, Recorded, SentParts, Settled};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A touch that was handed to a carrier.
@@ -51,8 +54,25 @@ pub type Meant = (Touch, Option<Arc<str>>);
 /// What it is told.
 #[derive(Debug)]
 pub enum Input {
-    /// A campaign is being run.
+    /// A campaign is being run, or goes on by a new version.
     Register(Arc<Running>),
+    /// Take up a campaign: read how it stands while nothing is being committed, and start its machines.
+    TakeUp(Arc<Running>),
+    /// It stands so.
+    Stands {
+        /// Which.
+        running: Arc<Running>,
+        /// Its tallies.
+        tallies: Tallies,
+        /// What was sent, as far as its limit looks back, oldest first.
+        past: Vec<SentParts>,
+    },
+    /// Everything is launched: receipts that came before are looked at now.
+    Open,
+    /// A campaign is run no more.
+    Retired(CampaignId),
+    /// Definitions of campaigns that are not run; `None`: it cannot be read.
+    Loaded(Vec<(CampaignId, Option<Arc<Running>>)>),
     /// A batch was committed `Started`; so many first results are to come.
     Opened(BatchId, usize),
     /// First results from a route.
@@ -104,11 +124,16 @@ pub struct Recorder {
     fence: i64,
     linger_ms: i64,
     batch: usize,
-    running: HashMap<CampaignId, Arc<Running>>,
+    definitions: Definitions,
     open: HashMap<BatchId, usize>,
     waiting: Group,
     since: Option<Timestamp>,
     committing: Option<Group>,
+    /// Campaigns to be taken up between two commits, and the one that is.
+    taking_up: VecDeque<Arc<Running>>,
+    reading: bool,
+    /// Receipts that came before everything was launched: how a run stands is being read.
+    unopened: Option<Vec<Heard>>,
     matching: usize,
     /// Receipts that came before the acceptance was on record in which the provider names the touch: by when to look again.
     early: BTreeMap<Timestamp, Vec<Heard>>,
@@ -124,17 +149,21 @@ const FIRST_LOOK_MS: i64 = 100;
 const EARLY: usize = 50_000;
 
 impl Recorder {
-    /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there.
-    pub fn new(fence: i64, linger_ms: i64, batch: usize) -> Self {
+    /// Under a fencing number; commits wait up to `linger_ms` for company, or until `batch` settlements are there. With `loads`
+    /// the definition of a campaign that is not run can be asked for.
+    pub fn new(fence: i64, linger_ms: i64, batch: usize, loads: bool) -> Self {
         Self {
             fence,
             linger_ms,
             batch,
-            running: HashMap::new(),
+            definitions: Definitions::new(loads),
             open: HashMap::new(),
             waiting: Group::default(),
             since: None,
             committing: None,
+            taking_up: VecDeque::new(),
+            reading: false,
+            unopened: Some(Vec::new()),
             matching: 0,
             early: BTreeMap::new(),
             flushing: false,
@@ -179,12 +208,19 @@ impl Recorder {
     }
 
     /// A receipt changes a touch only upwards in the lattice; it is kept in any case.
-    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>) {
+    fn receipts(&mut self, at: Timestamp, matched: Vec<(Heard, Option<Meant>)>, effects: &mut Vec<Effect>) {
         self.matching = self.matching.saturating_sub(1);
+        let mut load = Vec::new();
         for (Heard { receipt, tries }, touch) in matched {
             if touch.is_none() && tries > 0 {
                 // It is on record already, as one of no touch of ours.
                 self.look_again(at, receipt, tries);
+                continue;
+            }
+            if let Some(id) = touch.as_ref().map(|(t, _)| t.key.campaign).filter(|id| self.definitions.is_unknown(*id)) {
+                if self.definitions.wait(id, Heard { receipt, tries }) {
+                    load.push(id);
+                }
                 continue;
             }
             let mut row = ReceiptRow {
@@ -197,7 +233,7 @@ impl Recorder {
             };
             let is_stranger = touch.is_none();
             if let Some((touch, attributes)) = touch
-                && let Some(running) = self.running.get(&touch.key.campaign)
+                && let Some(running) = self.definitions.get(touch.key.campaign)
             {
                 let result = SendResult::Done { disposition: receipt.disposition, connected_s: receipt.connected_s, cost_micros: None };
                 let outcome = Outcome { touch: touch.key, at: receipt.at, result };
@@ -211,6 +247,9 @@ impl Recorder {
             if is_stranger {
                 self.look_again(at, receipt, tries);
             }
+        }
+        if !load.is_empty() {
+            effects.push(Effect::Store(StoreCall::Load(load)));
         }
     }
 
@@ -234,9 +273,32 @@ impl Recorder {
     fn find(&mut self, heard: Vec<Heard>, effects: &mut Vec<Effect>) {
         if !heard.is_empty() {
             self.matching += 1;
-            let with_attributes = self.running.values().filter(|r| r.carries_attributes()).map(|r| r.id).collect();
-            effects.push(Effect::Store(StoreCall::Match { heard, with_attributes }));
+            effects.push(Effect::Store(StoreCall::Match { heard, with_attributes: self.definitions.with_attributes() }));
         }
+    }
+
+    /// One thing at a time is asked of the store.
+    fn is_busy(&self) -> bool {
+        self.committing.is_some() || self.reading
+    }
+
+    fn take_up(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
+        if self.is_busy() {
+            return;
+        }
+        let Some(running) = self.taking_up.pop_front() else { return };
+        self.reading = true;
+        // A run that has sent before: its limit must know what.
+        let since = running.campaign.limits.rate.filter(|_| running.row.cursor.0 > 0).map(|rate| at.plus(-rate.per_ms));
+        effects.push(Effect::Store(StoreCall::TakeUp { running, since }));
+    }
+
+    fn start(&mut self, running: Arc<Running>, tallies: Tallies, past: Vec<SentParts>, effects: &mut Vec<Effect>) {
+        self.reading = false;
+        effects.push(Effect::Limit { campaign: running.id, rate: running.campaign.limits.rate, past });
+        effects.push(Effect::Spawn(Arc::clone(&running), tallies));
+        self.definitions.register(Arc::clone(&running));
+        effects.push(Effect::Tell(Note::Conductor(conductor::Input::Adopted(running))));
     }
 
     fn commit(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -246,7 +308,7 @@ impl Recorder {
         }
         let since = *self.since.get_or_insert(at);
         let full = self.waiting.settlements.len() >= self.batch;
-        if self.committing.is_some() || !(full || self.flushing || at.since(since) >= self.linger_ms) {
+        if self.is_busy() || !(full || self.flushing || at.since(since) >= self.linger_ms) {
             return;
         }
         self.since = None;
@@ -282,24 +344,37 @@ impl Machine for Recorder {
     type Effect = Effect;
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Register(running) => {
-                self.running.insert(running.id, running);
+            Input::Register(running) => self.definitions.register(running),
+            Input::Retired(id) => self.definitions.retire(id),
+            Input::Loaded(loaded) => {
+                // Looked up once more: now with attributes, where conditions of that campaign read them.
+                let heard = loaded.into_iter().flat_map(|(id, running)| self.definitions.loaded(id, running)).collect();
+                self.find(heard, effects);
             }
             Input::Opened(batch, n) => {
                 self.open.insert(batch, n);
             }
             Input::Outcomes { route, told } => self.outcomes(route, told),
             Input::Receipts(receipts) => {
-                let heard = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
+                let heard: Vec<Heard> = receipts.into_iter().map(|receipt| Heard { receipt, tries: 0 }).collect();
+                match &mut self.unopened {
+                    Some(waiting) => waiting.extend(heard),
+                    None => self.find(heard, effects),
+                }
+            }
+            Input::TakeUp(running) => self.taking_up.push_back(running),
+            Input::Stands { running, tallies, past } => self.start(running, tallies, past, effects),
+            Input::Open => {
+                let heard = self.unopened.take().unwrap_or_default();
                 self.find(heard, effects);
             }
-            Input::Matched(matched) => self.receipts(at, matched),
+            Input::Matched(matched) => self.receipts(at, matched, effects),
             Input::Found { found, closed } => {
                 self.waiting.janitor += 1;
                 self.waiting.closed.extend(closed);
                 for (touch, outcome) in found {
                     let settled = journey::settle_open(&touch, &outcome)
-                        .or_else(|| self.running.get(&touch.key.campaign).map(|r| Self::settle(r, &touch, &outcome, None)));
+                        .or_else(|| self.definitions.get(touch.key.campaign).map(|r| Self::settle(r, &touch, &outcome, None)));
                     if let Some(settled) = settled {
                         self.add(settled);
                     }
@@ -310,7 +385,12 @@ impl Machine for Recorder {
                     effects.push(Effect::Tell(Note::Janitor(janitor::Input::Committed)));
                 }
             }
-            Input::Flush => self.flushing = true,
+            Input::Flush => {
+                self.flushing = true;
+                self.taking_up.clear();
+                let heard = self.unopened.take().unwrap_or_default();
+                self.find(heard, effects);
+            }
             Input::Committed(recorded) => self.committed(recorded, effects),
             Input::Wake => {}
         }
@@ -318,6 +398,7 @@ impl Machine for Recorder {
         if !self.flushing || (self.waiting.is_empty() && self.committing.is_none()) {
             self.look(at, effects);
         }
+        self.take_up(at, effects);
         self.commit(at, effects);
         if self.flushing && self.is_idle() && !self.flushed_told {
             self.flushed_told = true;
@@ -325,10 +406,15 @@ impl Machine for Recorder {
         }
     }
     fn wakes_at(&self) -> Option<Timestamp> {
-        let commit = if self.committing.is_some() { None } else { self.since.map(|since| since.plus(self.linger_ms)) };
+        let commit = if self.is_busy() { None } else { self.since.map(|since| since.plus(self.linger_ms)) };
         [commit, self.early.keys().next().copied()].into_iter().flatten().min()
     }
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.committing.is_none() && self.matching == 0 && self.early.is_empty()
+        self.waiting.is_empty() && !self.is_busy() && self.matching == 0 && self.early.is_empty() && self.definitions.waiting() == 0
+    }
+    fn stands(&self) -> Option<Stand> {
+        let group = |g: &Group| g.credit.values().sum::<usize>() + g.receipts.len();
+        let looked_for = self.early.values().map(Vec::len).sum::<usize>() + self.definitions.waiting();
+        Some(Stand::Recorder(group(&self.waiting) + self.committing.as_ref().map_or(0, |g| group(g).max(1)) + looked_for))
     }
 }

@@ -42,6 +42,7 @@ impl std::fmt::Debug for Route {
 }
 
 /// A campaign being run.
+#[derive(Clone)]
 pub struct Running {
     /// Its run.
     pub id: CampaignId,
@@ -97,12 +98,24 @@ impl Running {
             }
             by_step.push(ids);
         }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        if faults.is_empty() { Ok(Self::on(row, campaign, law, waves, routes, by_step, fence)) } else { Err(faults) }
+    }
+    /// A run that is not being run, for receipts that still come for it: it needs no routes.
+    pub fn at_rest(row: CampaignRow, campaign: Campaign, law: Arc<dyn LawBook>, fence: i64) -> Self {
+        Self::on(row, campaign, law, Vec::new(), &[], Vec::new(), fence)
+    }
+    fn on(
+        row: CampaignRow,
+        campaign: Campaign,
+        law: Arc<dyn LawBook>,
+        waves: Vec<WaveRow>,
+        routes: &[Route],
+        by_step: Vec<Vec<RouteId>>,
+        fence: i64,
+    ) -> Self {
         let used: Vec<&Route> = routes.iter().filter(|r| by_step.iter().flatten().any(|id| *id == r.id)).collect();
         let needs = needs(&campaign, used.iter().any(|r| r.wants_attributes));
-        Ok(Self {
+        Self {
             id: row.id,
             starts_at: campaign.schedule.starts_at(),
             ends_at: campaign.schedule.ends_at(),
@@ -116,7 +129,7 @@ impl Running {
             routes: by_step,
             fence,
             askable: used.iter().any(|r| r.askable),
-        })
+        }
     }
     /// Every route that any step uses.
     pub fn all_routes(&self) -> Vec<RouteId> {

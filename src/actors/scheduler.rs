@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub enum Input {
     /// A campaign is being run.
     Register(Arc<Running>),
+    /// A campaign goes on by a new version: its open wave stays open, further ones come by the new schedule.
+    Revise(Arc<Running>),
     /// A campaign has ended.
     Forget(CampaignId),
     /// Look at the clock.
@@ -24,6 +26,8 @@ pub enum Input {
 #[derive(Debug)]
 struct Planned {
     running: Arc<Running>,
+    /// The last wave that was fired or skipped.
+    last: Timestamp,
     next: Option<Timestamp>,
 }
 
@@ -36,13 +40,16 @@ pub struct Scheduler {
 impl Scheduler {
     /// What is left of the newest wave goes on after a restart; waves since then are fired or skipped below.
     fn register(&mut self, running: Arc<Running>, effects: &mut Vec<Effect>) {
-        let last = running.waves.last();
         if let Some(fired) = running.waves.iter().rev().find(|w| w.fired_at.is_some()) {
             effects.push(Effect::Tell(Note::Campaign(running.id, campaign::Input::Open { wave: fired.due_at, left: fired.left })));
         }
-        let after = last.map_or(Timestamp(i64::MIN), |w| w.due_at);
-        let next = next_wave(&running.campaign.schedule, after);
-        self.campaigns.insert(running.id, Planned { running, next });
+        self.plan(running, Timestamp(i64::MIN));
+    }
+
+    fn plan(&mut self, running: Arc<Running>, not_before: Timestamp) {
+        let last = running.waves.last().map_or(not_before, |w| w.due_at.max(not_before));
+        let next = next_wave(&running.campaign.schedule, last);
+        self.campaigns.insert(running.id, Planned { running, last, next });
     }
 
     fn fire(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -59,6 +66,7 @@ impl Scheduler {
                 // The campaign hears of it when it is on record: what it takes of the wave is counted there.
                 effects.push(Effect::Store(StoreCall::Wave { campaign: planned.running.id, wave }));
                 planned.next = next_wave(schedule, due_at);
+                planned.last = due_at;
             }
         }
     }
@@ -70,6 +78,12 @@ impl Machine for Scheduler {
     fn step(&mut self, at: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Register(running) => self.register(running, effects),
+            Input::Revise(running) => {
+                // A wave may be fired and not yet be on record: it is not fired again.
+                if let Some(last) = self.campaigns.get(&running.id).map(|known| known.last) {
+                    self.plan(running, last);
+                }
+            }
             Input::Forget(id) => {
                 self.campaigns.remove(&id);
             }

@@ -4,6 +4,7 @@
 use super::hosted::{Addressed, AnyMachine, Host, Setup, spawn};
 use super::limits::{self, Limits};
 use super::perform::{Performer, StoreCall};
+use super::standing::{Board, Standing};
 use super::{Address, Effect, Note, channel, conductor};
 use crate::channels::{CarrierEvent, Dispatch};
 use crate::domain::ids::{RouteId, TouchKey};
@@ -49,6 +50,7 @@ impl Host for Machines {
 pub struct World {
     performer: Performer,
     limits: Limits,
+    board: Board,
     carriers: HashMap<RouteId, Box<dyn VirtualCarrier>>,
     machines: Machines,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -69,9 +71,20 @@ impl World {
         let mut machines = Machines::default();
         let limits = Limits::default();
         setup.found(&mut machines, &limits);
-        let performer = Performer { store: Arc::clone(&setup.store), routes };
-        let mut world =
-            Self { performer, limits, carriers, machines, queue: BTreeMap::new(), wakes: HashMap::new(), order: 0, now, steps: 0, store_delay: None };
+        let performer = Performer { store: Arc::clone(&setup.store), routes, load: setup.load.clone() };
+        let mut world = Self {
+            performer,
+            limits,
+            board: Board::new(&setup.routes),
+            carriers,
+            machines,
+            queue: BTreeMap::new(),
+            wakes: HashMap::new(),
+            order: 0,
+            now,
+            steps: 0,
+            store_delay: None,
+        };
         world.push(now, Happening::Note(Note::Conductor(conductor::Input::Start)));
         world
     }
@@ -87,6 +100,14 @@ impl World {
     /// What time it is in this world.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// How everything stands.
+    pub fn standing(&self) -> Standing {
+        for machine in self.machines.0.values() {
+            machine.stands().into_iter().for_each(|stand| self.board.put(stand));
+        }
+        self.board.standing()
     }
 
     /// Says something to a machine at an instant (an operator's wish, in tests).
@@ -172,10 +193,12 @@ impl World {
                 }
                 self.bring(route, answers);
             }
+            Effect::Limit { campaign, rate, past } => self.limits.of_campaign(self.now, campaign, rate, &past),
             Effect::Spawn(running, tallies) => spawn(&mut self.machines, &running, tallies),
             Effect::Retire(id) => {
                 self.machines.0.remove(&Address::Campaign(id));
                 self.machines.0.remove(&Address::List(id));
+                self.limits.of_campaign(self.now, id, None, &[]);
             }
             Effect::Exit(Ok(())) => return Some(End::Done(self.now)),
             Effect::Exit(Err(text)) => return Some(End::Fault(text)),

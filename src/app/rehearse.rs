@@ -114,6 +114,8 @@ impl App {
             linger_ms: LINGER_MS,
             janitor_ms: HOUR,
             sizes: Sizes { due_grain_ms: DUE_GRAIN_MS, ..self.sizes() },
+            resident: false,
+            load: None,
         };
         let mut world = World::new(&setup, carriers, starts_at);
         let mut shown = monotonic();

@@ -4,6 +4,7 @@ use super::rehearse::Stand;
 use super::{App, Failure};
 use crate::actors::conductor::Patience;
 use crate::actors::hosted::{Setup, Sizes};
+use crate::actors::perform::Loader;
 use crate::actors::running::{Route, Running};
 use crate::actors::shell::{self, Engine};
 use crate::channels::route::RouteSpec;
@@ -162,7 +163,7 @@ impl App {
         interrupt: impl Future<Output = ()>,
         watch: &mut impl FnMut(&CampaignRow, Stand),
     ) -> Result<(), Failure> {
-        let Engine { stopper, ended } = self.start_engine(rows, fence, seed).await?;
+        let Engine { handle, ended } = self.start_engine(rows, fence, seed).await?;
         tokio::pin!(interrupt, ended);
         let mut interrupted = false;
         loop {
@@ -176,7 +177,7 @@ impl App {
                 }
                 () = &mut interrupt, if !interrupted => {
                     interrupted = true;
-                    stopper.drain();
+                    handle.drain();
                 }
                 () = sleep_ms(SHOW_MS) => {
                     for row in rows {
@@ -210,16 +211,30 @@ impl App {
         }
         let used: Vec<RouteId> = running.iter().flat_map(|r| r.all_routes()).collect();
         let routes: Vec<(Route, RouteSpec)> = all.into_iter().filter(|(r, _)| used.contains(&r.id)).collect();
+        self.put_together(routes, running, fence, None, carrier)
+    }
+
+    /// An engine on these routes. With `load` it is resident: it stays when no campaign is left, and settles receipts of any run.
+    pub(super) fn put_together(
+        &self,
+        routes: Vec<(Route, RouteSpec)>,
+        campaigns: Vec<Arc<Running>>,
+        fence: i64,
+        load: Option<Loader>,
+        carrier: impl Fn(&RouteSpec, RouteId) -> Arc<dyn Carrier>,
+    ) -> Result<Engine, Failure> {
         let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, carrier(spec, r.id))).collect();
         let setup = Setup {
             store: Arc::clone(&self.store),
             routes: routes.into_iter().map(|(r, _)| r).collect(),
-            campaigns: running,
+            campaigns,
             fence,
             patience: Patience { poll_ms: POLL_MS, drain_ms: DRAIN_MS },
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
             sizes: self.sizes(),
+            resident: load.is_some(),
+            load,
         };
         shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
     }

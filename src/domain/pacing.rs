@@ -100,6 +100,32 @@ impl Pacer {
             Quota::with_period(span / rate.count.max(1)).map(|quota| RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()));
         Self { window: SlidingWindow::new(rate), governor, clock, last: None }
     }
+    /// One that knows nothing of what was sent before it; [`Self::change`] tells it.
+    pub fn unknowing(rate: Rate) -> Self {
+        let mut pacer = Self::new(rate);
+        pacer.window.window_ms = 0;
+        pacer
+    }
+    /// Goes on under another rate. What was taken in the window so far counts in the new one; of `past`, oldest first, only what is
+    /// older than that window is new to it. When a touch was started stands there, when it was sent does not: up to a minute later.
+    pub fn change(&mut self, at: Timestamp, rate: Rate, past: impl Iterator<Item = (Timestamp, u64)>) {
+        let known_ms = self.window.window_ms;
+        let mut next = Self::new(rate);
+        if (next.window.window_ms, next.window.limit) == (known_ms, self.window.limit) {
+            return;
+        }
+        next.window.log = std::mem::take(&mut self.window.log);
+        next.window.taken = self.window.taken;
+        next.window.under_way = self.window.under_way;
+        let span = next.window.window_ms;
+        for (then, units) in past {
+            let sent = then.plus(MINUTE).min(at.plus(-known_ms));
+            if at.since(then) >= known_ms && at.since(sent) < span {
+                next.window.remember(sent, units);
+            }
+        }
+        *self = next;
+    }
     /// Counts what was sent before, oldest first. With `hold` the units of the last minute are not known exactly: they count as
     /// taken at `at`, and a span of up to a minute is taken as full.
     pub fn resume(&mut self, at: Timestamp, sent: impl Iterator<Item = (Timestamp, u64)>, hold: bool) {

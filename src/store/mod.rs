@@ -149,6 +149,11 @@ pub trait CampaignBook: Send + Sync {
     async fn campaign_by_id(&self, id: CampaignId) -> StoreResult<CampaignRow>;
     /// All runs, newest first (by hand-in, then by order of creation).
     async fn campaigns(&self) -> StoreResult<Vec<CampaignRow>>;
+    /// Real runs that are not closed, in whatever order.
+    async fn open_runs(&self) -> StoreResult<Vec<CampaignRow>> {
+        let all = self.campaigns().await?;
+        Ok(all.into_iter().filter(|row| !row.id.is_rehearsal() && !row.status.is_closed()).collect())
+    }
     /// Changes status, with who and why, into the campaign's history; a change that `Status::may_become` does not allow is a
     /// conflict. The first `Running` sets `started_at`, a closed status `finished_at`, `Stopped` the `stop_reason` unless
     /// `call_off` has set it. It touches no tally: customers are called off by `call_off`, before or after.

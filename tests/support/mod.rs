@@ -178,6 +178,8 @@ pub async fn setup(store: Arc<dyn Store>, campaigns: &[Campaign], routes: &[Rout
         linger_ms: 50,
         janitor_ms: HOUR,
         sizes: touchline::actors::hosted::Sizes::default(),
+        resident: false,
+        load: None,
     }
 }
 

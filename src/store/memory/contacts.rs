@@ -177,6 +177,7 @@ impl State {
             id,
             name,
             version: 1,
+            revision: 0,
             hash: blake3::hash(source.as_bytes()).to_hex().to_string(),
             source,
             status: Status::Finished,
@@ -191,6 +192,7 @@ impl State {
             submitted_at: at,
             started_at: Some(at),
             finished_at: None,
+            emergency: false,
         };
         let history = vec![StatusChange { to: Status::Finished, by: "engine".into(), why: WHY.into(), at, reason: None }];
         let run = Run {
@@ -205,6 +207,10 @@ impl State {
             heads: BTreeMap::new(),
             scheduled: BTreeSet::new(),
             uncertain: BTreeSet::new(),
+            texts: Vec::new(),
+            approvals: Vec::new(),
+            revisions: Vec::new(),
+            emergency: None,
         };
         self.runs.insert(id, run);
         self.contacts.house.insert(purpose, (id, list));

@@ -192,6 +192,13 @@ impl CampaignBook for SqliteStore {
         .collect()
     }
 
+    async fn open_runs(&self) -> StoreResult<Vec<CampaignRow>> {
+        let mut reader = self.reader().await?;
+        let rows = sqlx::query(AssertSqlSafe(format!("{SELECT} WHERE id > 0 AND finished_at IS NULL"))).fetch_all(&mut *reader).await?;
+        let rows: StoreResult<Vec<CampaignRow>> = rows.iter().map(campaign_row).collect();
+        Ok(rows?.into_iter().filter(|row| !row.status.is_closed()).collect())
+    }
+
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
