@@ -14,6 +14,7 @@ mod guard;
 mod health;
 mod openapi;
 mod operation;
+mod privacy;
 mod problem;
 mod server;
 
@@ -61,7 +62,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), privacy::operations()].into_iter().flatten().collect()
 }
 
 /// 200 with JSON.

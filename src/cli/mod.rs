@@ -5,14 +5,17 @@ mod carrier;
 mod completions;
 mod demo;
 mod doctor;
+mod erase;
 mod explain;
 mod export;
 mod import;
+mod keys;
 mod log;
 mod migrate;
 mod plan;
 mod rehearse;
 mod resolve;
+mod retention;
 mod run;
 mod schema;
 mod serve;
@@ -83,6 +86,12 @@ enum Command {
     Verify(verify::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
+    /// Make, list and change the keys that personal data are sealed under.
+    Keys(keys::Args),
+    /// Erase a customer for good; the ledger's sums stand.
+    Erase(erase::Args),
+    /// Remove what has been kept as long as the policy says.
+    Retention(retention::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -209,6 +218,9 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Export(args) => export::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
+        Command::Erase(args) => erase::run(args, context).await,
+        Command::Retention(args) => retention::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

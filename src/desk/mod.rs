@@ -6,11 +6,14 @@ pub mod diff;
 pub mod doctor;
 pub mod draft;
 pub mod emergency;
+pub mod erase;
 pub mod explain;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod retention;
 pub mod revise;
+pub mod rotate;
 pub mod submit;
 
 use crate::store::StoreError;
