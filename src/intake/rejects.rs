@@ -83,7 +83,7 @@ impl Rejects {
             Some(file) => file,
             None => {
                 bytes.extend_from_slice(HEADER);
-                self.file.insert(File::create(path).map_err(failed)?)
+                self.file.insert(private(path).map_err(failed)?)
             }
         };
         for reject in rejects {
@@ -104,6 +104,15 @@ impl Rejects {
     pub fn written(&self) -> Option<&Path> {
         (self.length > 0).then_some(self.path.as_path())
     }
+}
+
+/// A new file for its owner alone: it holds rows as they were written.
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut open = File::options();
+    open.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    open.open(path)
 }
 
 fn quoted(out: &mut Vec<u8>, field: &[u8]) {
