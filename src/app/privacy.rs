@@ -1,5 +1,6 @@
 //! Keys, erasing, forgetting.
 use super::{App, Failure};
+use crate::clock::sleep_ms;
 use crate::config::Config;
 use crate::desk::doctor::Check;
 use crate::desk::erase;
@@ -38,6 +39,26 @@ pub struct Keys {
 /// A new key, as it stands in a key file.
 pub fn fresh_key() -> Result<Zeroizing<String>, Failure> {
     new_key().map_err(Failure::no)
+}
+
+/// From a daemon's start to its first round of forgetting, and between two rounds, in milliseconds.
+const FIRST_ROUND_MS: u64 = 10 * 60 * 1_000;
+const ROUND_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Forgets once a day for as long as the daemon lives. A round that fails is told and made again the next day; nothing hangs on it.
+pub(super) async fn forget_daily(app: Arc<App>) {
+    sleep_ms(FIRST_ROUND_MS).await;
+    loop {
+        match app.retention(false).await {
+            Ok(all) => {
+                for each in all.iter().filter(|f| f.rows > 0) {
+                    tracing::info!(what = each.what.name(), rows = each.rows, before = each.before, "kept long enough, and removed");
+                }
+            }
+            Err(failure) => tracing::warn!("what has been kept long enough could not be removed: {}", failure.text),
+        }
+        sleep_ms(ROUND_MS).await;
+    }
 }
 
 impl App {
