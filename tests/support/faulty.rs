@@ -1,6 +1,8 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
 #[path = "faulty_approvals.rs"]
 mod approvals;
+#[path = "faulty_privacy.rs"]
+mod privacy;
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use touchline::domain::time::Timestamp;
 use touchline::domain::touch::Touch;
 use touchline::store::contacts::{ContactBook, Report, Reported, ReportedContact, Wish, WishRow};
 use touchline::store::memory::MemoryStore;
-use touchline::store::privacy::{Erased, Erasure, Retained, SealRound, SealedUnder};
 use touchline::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskEvent, TaskFilter};
 use touchline::store::*;
 
@@ -76,42 +77,6 @@ impl CustomerBook for Faulty {
     async fn set_intake_progress(&self, progress: &IntakeProgress) -> StoreResult<()> {
         self.next_call("set_intake_progress")?;
         self.inner.set_intake_progress(progress).await
-    }
-}
-
-#[async_trait]
-impl PersonalData for Faulty {
-    async fn erase(&self, erasure: &Erasure) -> StoreResult<Erased> {
-        self.next_call("erase")?;
-        self.inner.erase(erasure).await
-    }
-    async fn erasure(&self, customer: CustomerId) -> StoreResult<Option<Erasure>> {
-        self.next_call("erasure")?;
-        self.inner.erasure(customer).await
-    }
-    async fn readmit(&self, reference: Option<&str>, phone: Option<&Phone>) -> StoreResult<bool> {
-        self.next_call("readmit")?;
-        self.inner.readmit(reference, phone).await
-    }
-    async fn seal_anew(&self, after: CustomerId, limit: usize) -> StoreResult<SealRound> {
-        self.next_call("seal_anew")?;
-        self.inner.seal_anew(after, limit).await
-    }
-    async fn sealed_under(&self) -> StoreResult<Vec<SealedUnder>> {
-        self.next_call("sealed_under")?;
-        self.inner.sealed_under().await
-    }
-    async fn scrub(&self, whole: bool) -> StoreResult<bool> {
-        self.next_call("scrub")?;
-        self.inner.scrub(whole).await
-    }
-    async fn outdated(&self, what: Retained, before: Timestamp) -> StoreResult<u64> {
-        self.next_call("outdated")?;
-        self.inner.outdated(what, before).await
-    }
-    async fn forget(&self, what: Retained, before: Timestamp, limit: usize) -> StoreResult<u64> {
-        self.next_call("forget")?;
-        self.inner.forget(what, before, limit).await
     }
 }
 
