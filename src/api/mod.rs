@@ -27,6 +27,7 @@ mod limits;
 mod openapi;
 mod operation;
 mod pages;
+mod privacy;
 mod problem;
 mod server;
 mod tokens;
@@ -95,6 +96,7 @@ pub fn operations() -> Vec<Operation> {
         ask::operations(),
         tokens::operations(),
         audit::operations(),
+        privacy::operations(),
     ]
     .into_iter()
     .flatten()

@@ -8,16 +8,19 @@ mod client;
 mod completions;
 mod demo;
 mod doctor;
+mod erase;
 mod explain;
 mod export;
 mod hold;
 mod import;
+mod keys;
 mod log;
 mod migrate;
 mod place;
 mod plan;
 mod rehearse;
 mod resolve;
+mod retention;
 mod run;
 mod schema;
 mod serve;
@@ -114,6 +117,12 @@ enum Command {
     Token(token::Args),
     /// The audit log: verify its chain, list it, print its head.
     Audit(audit::Args),
+    /// Make, list and change the keys that personal data are sealed under.
+    Keys(keys::Args),
+    /// Erase a customer for good; the ledger's sums stand.
+    Erase(erase::Args),
+    /// Remove what has been kept as long as the policy says.
+    Retention(retention::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -269,6 +278,9 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Resolve(args) => resolve::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
+        Command::Erase(args) => erase::run(args, context).await,
+        Command::Retention(args) => retention::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

@@ -24,6 +24,7 @@ pub mod pacing;
 pub mod planning;
 pub mod preset;
 pub mod reported;
+pub mod retention;
 pub mod seal;
 pub mod sms_parts;
 pub mod tally;

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 pub use audit::{AuditBook, AuditFilter};
 pub use contacts::ContactBook;
 pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
+pub use privacy::PersonalData;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -334,6 +335,7 @@ pub trait Store:
     + AccessBook
     + AuditBook
     + IdempotencyBook
+    + PersonalData
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -12,6 +12,7 @@ mod customers;
 mod facts;
 mod ledger;
 mod lists;
+mod privacy;
 mod record;
 mod state;
 mod tasks;
