@@ -1,8 +1,12 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
+mod receipts;
 mod serve;
+mod webhooks;
 
+pub use receipts::ReceiptsConfig;
 pub use serve::ServeConfig;
+pub use webhooks::WebhooksConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
 use crate::finance::MailTls;
@@ -38,6 +42,10 @@ pub struct Config {
     pub approval: ApprovalConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
+    /// How providers sign the receipts that they post, by route.
+    pub receipts: BTreeMap<String, ReceiptsConfig>,
+    /// How events are sent to other systems.
+    pub webhooks: WebhooksConfig,
 }
 
 /// Where things are kept.
@@ -232,7 +240,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "approval", "routes"];
+const SECTIONS: &[&str] = &["receipts", "webhooks", "store", "mail", "engine", "log", "serve", "approval", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -252,6 +260,8 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         serve: section(figment, &root, "serve", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
         routes: routes(figment, &root, &mut faults),
+        receipts: receipts::read(figment, &root, &mut faults),
+        webhooks: section(figment, &root, "webhooks", &mut faults),
     };
     faults.extend(config.check());
     if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -373,6 +383,8 @@ impl Config {
         }
         faults.extend(self.serve.faults());
         faults.extend(check_routes(&self.routes));
+        faults.extend(receipts::faults(&self.receipts, &self.routes));
+        faults.extend(self.webhooks.faults());
         faults
     }
 
@@ -414,6 +426,8 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("webhooks", keys_of::<WebhooksConfig>()),
+            ("receipts.sms-east", keys_of::<ReceiptsConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {

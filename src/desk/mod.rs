@@ -6,12 +6,15 @@ pub mod diff;
 pub mod doctor;
 pub mod draft;
 pub mod emergency;
+pub mod events;
 pub mod explain;
 pub mod plan;
+pub mod receipts;
 pub mod report;
 pub mod resolve;
 pub mod revise;
 pub mod submit;
+pub mod webhooks;
 
 use crate::store::StoreError;
 

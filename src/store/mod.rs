@@ -5,8 +5,10 @@ pub mod approvals;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contacts;
+pub mod inbox;
 pub mod memory;
 mod merge;
+pub mod outbox;
 pub mod privacy;
 pub mod records;
 pub mod sealing;
@@ -312,7 +314,19 @@ pub trait LeaseTable: Send + Sync {
 /// Everything a store is.
 #[async_trait]
 pub trait Store:
-    CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + ContactBook
+    CustomerBook
+    + ListBook
+    + ConsentList
+    + CampaignBook
+    + ApprovalBook
+    + TouchLedger
+    + FactBook
+    + ExportBook
+    + LeaseTable
+    + TaskBook
+    + ContactBook
+    + inbox::Inbox
+    + outbox::Outbox
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -58,6 +58,8 @@ pub(super) struct State {
     pub exports_reserved: i64,
     /// The worklist.
     pub worklist: super::tasks::Worklist,
+    pub inbound: super::inbox::Inbound,
+    pub outbound: super::outbox::Outbound,
     pub fence: i64,
     pub owner: Option<i64>,
     pub contacts: super::contacts::Contacts,
