@@ -9,13 +9,17 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 mod caller;
+mod dead_letters;
+mod events;
 mod extract;
 mod guard;
 mod health;
 mod openapi;
 mod operation;
 mod problem;
+mod receipts;
 mod server;
+mod webhooks;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -61,7 +65,17 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here()].into_iter().flatten().collect()
+    [
+        health::operations(),
+        openapi::operations_here(),
+        receipts::operations(),
+        dead_letters::operations(),
+        events::operations(),
+        webhooks::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// 200 with JSON.

@@ -1,7 +1,9 @@
 //! Events to other systems: signed by Standard Webhooks, at least once, in order for each subscription, tried again with growing delays.
 mod address;
+mod keep;
 
 pub use address::check_url;
+pub use keep::{Made, Wanted};
 
 use super::{App, Failure, tls};
 use crate::clock::{Clock, sleep_ms};

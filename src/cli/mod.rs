@@ -3,6 +3,7 @@ mod bench;
 mod campaign;
 mod carrier;
 mod completions;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod explain;
@@ -20,6 +21,7 @@ mod signals;
 pub mod ui;
 mod validate;
 mod verify;
+mod webhooks;
 
 use crate::app::{Access, App, Failure};
 use crate::config::{self, Config, Overrides};
@@ -83,6 +85,10 @@ enum Command {
     Verify(verify::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
+    /// Systems that are told events: list, add, remove, enable, replay.
+    Webhooks(webhooks::Args),
+    /// What came in and could not be taken: list, show, retry, close.
+    DeadLetters(dead_letters::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -209,6 +215,8 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Export(args) => export::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Webhooks(args) => webhooks::run(args, context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

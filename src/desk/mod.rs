@@ -2,6 +2,7 @@
 pub mod approve;
 pub mod assume;
 pub mod control;
+pub mod dead_letters;
 pub mod diff;
 pub mod doctor;
 pub mod draft;
