@@ -8,7 +8,9 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+mod callbacks;
 mod caller;
+mod campaigns;
 mod dead_letters;
 mod events;
 mod extract;
@@ -16,10 +18,12 @@ mod guard;
 mod health;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod receipts;
 mod server;
 mod webhooks;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -46,6 +50,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -72,6 +78,10 @@ pub fn operations() -> Vec<Operation> {
         dead_letters::operations(),
         events::operations(),
         webhooks::operations(),
+        pages::operations(),
+        campaigns::operations(),
+        worklist::operations(),
+        callbacks::operations(),
     ]
     .into_iter()
     .flatten()
