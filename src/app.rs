@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod inbound;
 pub mod intakes;
 pub mod mappings;
 pub mod oidc;
@@ -17,6 +18,7 @@ pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worklist;
 
 pub use failure::Failure;
@@ -58,13 +60,15 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where receipts and opt-outs from outside go.
+    pub ears: inbound::Ears,
 }
 
 impl App {
     /// Opens the store that the settings name.
     pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
         let store = open_store(&config.store_url(), access, privacy::key_source(&config)?).await?;
-        Ok(Self { config, store, clock: Arc::new(SystemClock) })
+        Ok(Self { config, store, clock: Arc::new(SystemClock), ears: inbound::Ears::default() })
     }
 
     /// What is to be done for the store before the process ends; a store that fails then has failed before, and said so.

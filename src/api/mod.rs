@@ -15,6 +15,8 @@ mod audit;
 mod callbacks;
 mod caller;
 mod campaigns;
+mod dead_letters;
+mod events;
 pub mod exports;
 mod extract;
 mod file;
@@ -29,8 +31,10 @@ mod operation;
 mod pages;
 mod privacy;
 mod problem;
+mod receipts;
 mod server;
 mod tokens;
+mod webhooks;
 mod worklist;
 
 pub use caller::{Admitted, Caller, Gate};
@@ -87,6 +91,10 @@ pub fn operations() -> Vec<Operation> {
     [
         health::operations(),
         openapi::operations_here(),
+        receipts::operations(),
+        dead_letters::operations(),
+        events::operations(),
+        webhooks::operations(),
         pages::operations(),
         campaigns::operations(),
         worklist::operations(),

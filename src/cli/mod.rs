@@ -6,6 +6,7 @@ mod campaign;
 mod carrier;
 mod client;
 mod completions;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod erase;
@@ -29,6 +30,7 @@ mod token;
 pub mod ui;
 mod validate;
 mod verify;
+mod webhooks;
 mod worklist;
 
 use crate::app::{Access, App, Failure};
@@ -123,6 +125,10 @@ enum Command {
     Erase(erase::Args),
     /// Remove what has been kept as long as the policy says.
     Retention(retention::Args),
+    /// Systems that are told events: list, add, remove, enable, replay.
+    Webhooks(webhooks::Args),
+    /// What came in and could not be taken: list, show, retry, close.
+    DeadLetters(dead_letters::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -281,6 +287,8 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Keys(args) => keys::run(args, context).await,
         Command::Erase(args) => erase::run(args, context).await,
         Command::Retention(args) => retention::run(args, context).await,
+        Command::Webhooks(args) => webhooks::run(args, context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

@@ -8,8 +8,10 @@ pub mod audit;
 pub mod conformance;
 pub mod contacts;
 pub mod idempotency;
+pub mod inbox;
 pub mod memory;
 mod merge;
+pub mod outbox;
 pub mod privacy;
 pub mod records;
 pub mod sealing;
@@ -336,6 +338,8 @@ pub trait Store:
     + AuditBook
     + IdempotencyBook
     + PersonalData
+    + inbox::Inbox
+    + outbox::Outbox
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -1,6 +1,8 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
 #[path = "faulty_approvals.rs"]
 mod approvals;
+#[path = "faulty_inbox.rs"]
+mod inbox;
 #[path = "faulty_privacy.rs"]
 mod privacy;
 
