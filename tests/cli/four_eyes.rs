@@ -66,7 +66,9 @@ fn one_stops_everything_and_two_restart() {
 #[test]
 fn doctor_warns_where_one_person_is_enough() {
     let desk = Desk::filled();
-    desk.says(&["doctor"], 0, &["its author and another person"]);
+    // Its exit code depends on the calendars too, which end with their year.
+    let told = || String::from_utf8(desk.run(&["doctor"]).stdout).unwrap();
+    assert!(told().contains("ok     approval  a campaign that contacts people needs its author and another person"), "{}", told());
     desk.write("touchline.toml", "[approval]\nfour_eyes = false\n");
-    desk.says(&["doctor"], 0, &["warning", "four eyes are turned off"]);
+    assert!(told().contains("warning  approval") && told().contains("four eyes are turned off"), "{}", told());
 }
