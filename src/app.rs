@@ -12,6 +12,7 @@ pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod worklist;
 
 pub use failure::Failure;
 
@@ -189,7 +190,7 @@ fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
         provider: spec.provider.clone().map(|p| (p, spec.provider_limit)),
         concurrency: spec.concurrency,
         weight: spec.weight,
-        idempotent: spec.idempotent,
+        idempotent: spec.is_idempotent(),
         askable: spec.kind == crate::channels::RouteKind::RemoteSimulator,
         wants_attributes: spec.replay.is_some(),
         reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),

@@ -8,6 +8,7 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+mod callbacks;
 mod caller;
 mod campaigns;
 mod extract;
@@ -15,8 +16,10 @@ mod guard;
 mod health;
 mod openapi;
 mod operation;
+mod pages;
 mod problem;
 mod server;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -43,6 +46,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -62,7 +67,10 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), campaigns::operations()].into_iter().flatten().collect()
+    [health::operations(), openapi::operations_here(), pages::operations(), campaigns::operations(), worklist::operations(), callbacks::operations()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// 200 with JSON.

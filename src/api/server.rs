@@ -4,7 +4,7 @@ use super::{House, Problem, operations};
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::{App as Web, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App as Web, HttpServer, ResponseError, web};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -67,10 +67,6 @@ pub fn start(house: House, listener: TcpListener, listening: Listening) -> std::
                 }
             })
             .configure(move |config| route(config, &house, &table))
-            .service(
-                web::resource("/assets/page.css")
-                    .route(web::get().to(async || HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("../web/page.css")))),
-            )
             .default_service(web::to(async || Problem::not_found("there is nothing at this path; see /docs").error_response()))
     };
     let (tell_handle, handle) = std::sync::mpsc::channel();

@@ -3,6 +3,7 @@
 //!
 //! `touchline serve` starts it with [`App::daemon`], speaks to it by its [`DaemonHandle`], and waits for its end.
 use super::closing::Closing;
+use super::run::Resident;
 use super::{App, Failure};
 use crate::actors::perform::Loader;
 use crate::actors::running::{Route, Running};
@@ -148,7 +149,8 @@ impl App {
     /// Takes the store's fence and starts the resident engine on the routes configured. What a process before it has left is settled
     /// first, and half-finished campaigns go on. Another process that is sending is a failure.
     pub async fn daemon(self: Arc<Self>, seed: u64) -> Result<(DaemonHandle, DaemonEnd), Failure> {
-        self.daemon_on(|spec, id| channels::build(spec, id, seed)).await
+        let (tasks, clock) = (self.task_sink(), Arc::clone(&self.clock));
+        self.daemon_on(move |spec, id| channels::build(spec, id, seed, &tasks, &clock)).await
     }
 
     /// The same on carriers of the caller's.
@@ -199,21 +201,29 @@ impl Daemon {
             if is_under_way(row.status) && row.wanted != Wanted::Stop {
                 match app.running(row.clone(), &routes, fence, app.now()).await {
                     Ok(running) => {
-                        held.insert(row.id, row.hash.clone());
+                        held.insert(row.id, running.row.hash.clone());
                         campaigns.push(running);
                     }
                     Err(failure) => shared.trouble(&row, failure.text, app.now()),
                 }
             }
         }
-        let Engine { handle, ended } = app.put_together(routes.clone(), campaigns, fence, Some(loader(&app, fence)), carrier)?;
+        let drain_ms = i64::from(app.config.serve.drain_s) * SECOND;
+        let Engine { handle, ended } =
+            app.put_together(routes.clone(), campaigns, fence, Some(Resident { load: loader(&app, fence), drain_ms }), carrier)?;
         let (closed, queue) = mpsc::unbounded_channel();
+        let worklist = tokio::spawn(app.keep_worklist(handle.clone()));
         let closing = tokio::spawn(Closing::new(Arc::clone(&app), Arc::clone(&shared), queue).run());
         let daemon = Self { app, engine: handle.clone(), fence, routes, shared: Arc::clone(&shared), held, waiting: BTreeMap::new(), closed };
-        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing))))
+        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing, worklist))))
     }
 
-    async fn run(mut self, ended: tokio::sync::oneshot::Receiver<Result<(), String>>, mut closing: JoinHandle<()>) -> Result<(), Failure> {
+    async fn run(
+        mut self,
+        ended: tokio::sync::oneshot::Receiver<Result<(), String>>,
+        mut closing: JoinHandle<()>,
+        worklist: JoinHandle<()>,
+    ) -> Result<(), Failure> {
         tokio::pin!(ended);
         let end = loop {
             let end = tokio::select! {
@@ -233,6 +243,7 @@ impl Daemon {
                 }
             }
         };
+        worklist.abort();
         let Self { app, fence, closed, shared, held, .. } = self;
         // What has ended in the last moment is closed too; what is left is done at the next start.
         for id in held.into_keys() {
@@ -300,25 +311,41 @@ impl Daemon {
             self.engine.release(row.id);
             return Ok(());
         }
-        let revised = *known != row.hash || self.app.store.approved_revision(row.id).await?.is_some();
-        if !revised || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && self.app.now() < seen.at) {
+        if let Some(revision) = self.app.store.approved_revision(row.id).await? {
+            if self.waiting.get(&row.id).is_some_and(|seen| seen.hash == revision.hash && self.app.now() < seen.at) {
+                return Ok(());
+            }
+            // What cannot be run is not taken up: the run goes on as it is.
+            let preview = CampaignRow { source: revision.source, hash: revision.hash.clone(), ..row.clone() };
+            if let Err(failure) = self.app.assemble(preview, &self.routes, self.fence).await {
+                let what = format!("revision {} cannot be taken up, and the run goes on as it is: {}", revision.number, failure.text);
+                self.shared.trouble(&row, what, self.app.now());
+                self.waiting.insert(row.id, Seen { hash: revision.hash, at: self.app.now().plus(TRY_AGAIN_MS) });
+                return Ok(());
+            }
+        } else if *known == row.hash {
             return Ok(());
         }
         let id = row.id;
-        let hash = self.take_revision(row).await?;
-        self.held.insert(id, hash);
+        if let Some(hash) = self.take_revision(row).await? {
+            self.held.insert(id, hash);
+        }
         self.waiting.remove(&id);
         Ok(())
     }
 
-    /// Lets a run that is held go on by its approved revision, or else by the version that `row` bears; gives the hash of its file.
-    pub async fn take_revision(&self, row: CampaignRow) -> Result<String, Failure> {
+    /// Lets a run that is held go on by its approved revision, or by the version that `row` bears; gives the hash of what it goes by.
+    /// `None`: it goes on as it is, since the revision's approval does not hold any more.
+    pub async fn take_revision(&self, row: CampaignRow) -> Result<Option<String>, Failure> {
         let id = row.id;
         let running = self.app.running(row, &self.routes, self.fence, self.app.now()).await?;
         let hash = running.row.hash.clone();
+        if self.held.get(&id) == Some(&hash) {
+            return Ok(None);
+        }
         self.engine.revise(running);
         self.shared.no_trouble(id);
-        Ok(hash)
+        Ok(Some(hash))
     }
 
     async fn look_at_free(&mut self, row: &CampaignRow) -> Result<(), Failure> {

@@ -6,7 +6,8 @@ use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
 use crate::finance::{AttributionReport, ExportReport, Mailed, What, attribute};
 use crate::store::CampaignRow;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use std::path::Path;
 pub(super) const AT_THE_END: [What; 2] = [What::Results, What::Conversions];
 
 /// A run's report with what is known of its experiment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// The report of CONTRACT.md.
     #[serde(flatten)]
@@ -22,13 +23,13 @@ pub struct Outcome {
     /// Facts of the holdout and reasons why there is no lift.
     pub attribution: AttributionReport,
     /// Exports made at the end.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exports: Vec<ExportReport>,
     /// The mail to finance.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mailed: Option<Mailed>,
     /// Why it could not be mailed; the exports are there all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail_fault: Option<String>,
 }
 
@@ -94,8 +95,8 @@ fn lifts(attribution: &AttributionReport) -> Vec<LiftSummary> {
         .iter()
         .map(|l| LiftSummary {
             name: l.name.clone(),
-            arm: l.arm.to_owned(),
-            metric: l.metric.to_owned(),
+            arm: l.arm.clone().into_owned(),
+            metric: l.metric.clone().into_owned(),
             estimate: l.estimate.estimate,
             se: l.estimate.se,
             ci95: l.estimate.ci95,

@@ -27,6 +27,14 @@ const DRAIN_MS: i64 = 30 * SECOND;
 /// How often progress is shown.
 const SHOW_MS: u64 = 200;
 
+/// What makes an engine resident: it stays when no campaign is left.
+pub(super) struct Resident {
+    /// Finds definitions of runs that it does not hold, for their receipts.
+    pub(super) load: Loader,
+    /// How long a drain waits for touches in flight, in milliseconds.
+    pub(super) drain_ms: i64,
+}
+
 /// What is to be run.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -164,6 +172,9 @@ impl App {
         watch: &mut impl FnMut(&CampaignRow, Stand),
     ) -> Result<(), Failure> {
         let Engine { handle, ended } = self.start_engine(rows, fence, seed).await?;
+        // Results that another process (or the one before) has put into the store are told to this engine.
+        let keeper = self.keep_worklist(handle.clone());
+        tokio::pin!(keeper);
         tokio::pin!(interrupt, ended);
         let mut interrupted = false;
         loop {
@@ -175,6 +186,7 @@ impl App {
                         Err(_) => Err(Failure::reach("the engine ended without a word; the ledger is safe: run the command again")),
                     };
                 }
+                () = &mut keeper => {}
                 () = &mut interrupt, if !interrupted => {
                     interrupted = true;
                     handle.drain();
@@ -190,7 +202,8 @@ impl App {
 
     /// Puts an engine together and starts it, on the carriers configured.
     pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
-        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed)).await
+        let tasks = self.task_sink();
+        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed, &tasks, &self.clock)).await
     }
 
     /// Puts an engine together and starts it, on carriers of the caller's.
@@ -214,13 +227,13 @@ impl App {
         self.put_together(routes, running, fence, None, carrier)
     }
 
-    /// An engine on these routes. With `load` it is resident: it stays when no campaign is left, and settles receipts of any run.
+    /// An engine on these routes.
     pub(super) fn put_together(
         &self,
         routes: Vec<(Route, RouteSpec)>,
         campaigns: Vec<Arc<Running>>,
         fence: i64,
-        load: Option<Loader>,
+        resident: Option<Resident>,
         carrier: impl Fn(&RouteSpec, RouteId) -> Arc<dyn Carrier>,
     ) -> Result<Engine, Failure> {
         let carriers: HashMap<RouteId, Arc<dyn Carrier>> = routes.iter().map(|(r, spec)| (r.id, carrier(spec, r.id))).collect();
@@ -229,12 +242,12 @@ impl App {
             routes: routes.into_iter().map(|(r, _)| r).collect(),
             campaigns,
             fence,
-            patience: Patience { poll_ms: POLL_MS, drain_ms: DRAIN_MS },
+            patience: Patience { poll_ms: POLL_MS, drain_ms: resident.as_ref().map_or(DRAIN_MS, |r| r.drain_ms) },
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
             sizes: self.sizes(),
-            resident: load.is_some(),
-            load,
+            resident: resident.is_some(),
+            load: resident.map(|r| r.load),
         };
         shell::start(setup, carriers, Arc::clone(&self.clock)).map_err(|e| Failure::reach(format!("the engine could not be started: {e}")))
     }

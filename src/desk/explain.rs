@@ -7,11 +7,13 @@ use crate::domain::law::Rule;
 use crate::domain::money::micros_to_decimal;
 use crate::domain::touch::Touch;
 use crate::store::{CampaignRow, CreditRow, CustomerRow, Needs, Status, Store, StoreError};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What is known of one customer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// Who, with addresses masked.
     pub customer: Identity,
@@ -26,7 +28,7 @@ pub struct Explanation {
 }
 
 /// A customer, recognisable to whoever has the bank's number, and to nobody else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// The bank's number.
     pub reference: String,
@@ -47,7 +49,7 @@ pub struct Identity {
 }
 
 /// One campaign's dealings with the customer.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct InCampaign {
     /// Name.
     pub campaign: String,
@@ -68,7 +70,7 @@ pub struct InCampaign {
 }
 
 /// One touch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TouchSeen {
     /// Its name (campaign-customer-seq), as `touchline resolve` takes it.
     pub touch: String,
@@ -81,9 +83,9 @@ pub struct TouchSeen {
     /// Route.
     pub route: Option<String>,
     /// State.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Reason.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The rule of the law that allowed, deferred or forbade it.
     pub rule: Option<Rule>,
     /// When it was due.
@@ -101,7 +103,7 @@ pub struct TouchSeen {
 }
 
 /// One receipt.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptSeen {
     /// When it came.
     pub at: String,
@@ -112,7 +114,7 @@ pub struct ReceiptSeen {
 }
 
 /// One credit.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreditSeen {
     /// The conversion rule.
     pub rule: String,
@@ -127,7 +129,7 @@ pub struct CreditSeen {
 }
 
 /// That a fact exists.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FactSeen {
     /// Our number.
     pub id: i64,
@@ -198,8 +200,8 @@ async fn in_campaign(
             attempt: touch.attempt,
             channel: touch.channel,
             route: touch.route.and_then(|id| routes.iter().find(|(r, _)| *r == id)).map(|(_, name)| name.clone()),
-            state: touch.state.name(),
-            reason: touch.reason.name(),
+            state: touch.state.name().into(),
+            reason: touch.reason.name().into(),
             // Place 0 is "no rule applied".
             rule: rules.get(usize::from(touch.rule.0)).filter(|_| touch.rule.0 != 0).cloned(),
             due_at: touch.due_at.map(|t| t.to_string()),
@@ -261,7 +263,8 @@ async fn is_member(store: &dyn Store, list: ListId, customer: CustomerId) -> Des
     Ok(page.members.first().is_some_and(|m| m.id == customer))
 }
 
-fn identity(customer: CustomerRow) -> Identity {
+/// A customer with addresses masked.
+pub(super) fn identity(customer: CustomerRow) -> Identity {
     Identity {
         phone: customer.phone.as_ref().map(|p| mask(p.reveal(), 3, 2)),
         email: customer.email.as_ref().map(|e| match e.reveal().split_once('@') {

@@ -17,7 +17,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
 use crate::domain::waves::next_wave;
 use crate::store::{Member, Needs, Status, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Members looked at closely (texts written out, contact history read): enough for shares to within two points.
@@ -26,7 +27,7 @@ const SAMPLE: usize = 500;
 const WAVES: usize = 2_000;
 
 /// What `touchline plan` says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Name.
     pub campaign: String,
@@ -56,7 +57,7 @@ pub struct Plan {
 }
 
 /// Another campaign with the same customers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Collision {
     /// Its name.
     pub campaign: String,
@@ -392,7 +393,7 @@ fn warn(
     routes: &[RouteCapacity],
     no_waves: bool,
 ) {
-    let mut say = |code, text| result.warnings.push(Warning { code, text });
+    let mut say = |code: &'static str, text| result.warnings.push(Warning { code: code.into(), text });
     if no_waves {
         say("no_wave", "the schedule gives no wave between now and its end: look at `start`, `end`, `cron` and `lateness`".to_owned());
     }

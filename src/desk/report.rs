@@ -8,7 +8,9 @@ use crate::domain::tally::{Tallies, Tally};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
 use crate::store::{AttemptsBin, CampaignRow, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Customers of a run that converted by one rule, and the amount credited to the run.
@@ -23,7 +25,7 @@ pub struct ConversionSummary {
 }
 
 /// Treated against holdout for one conversion rule.
-#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiftSummary {
     /// The conversion rule.
     pub name: String,
@@ -40,7 +42,7 @@ pub struct LiftSummary {
 }
 
 /// A decimal amount and its currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Amount {
     /// A decimal string.
     pub amount: String,
@@ -50,7 +52,7 @@ pub struct Amount {
 }
 
 /// Attempts made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempts {
     /// All.
     pub total: i64,
@@ -63,7 +65,7 @@ pub struct Attempts {
 }
 
 /// A line of conversions: one rule in one currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversion {
     /// The rule.
     pub name: String,
@@ -77,7 +79,7 @@ pub struct Conversion {
 }
 
 /// The report.
-#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Name.
     pub campaign: String,
@@ -88,13 +90,13 @@ pub struct Report {
     /// Whether it contacted nobody.
     pub rehearsal: bool,
     /// Where it stands.
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// Customers in the audience.
     pub audience: i64,
     /// Customers by state: all eleven, always; their sum is the audience.
-    #[serde(serialize_with = "in_order")]
+    #[serde(with = "in_order")]
     #[schemars(with = "BTreeMap<String, i64>")]
-    pub counts: Vec<(&'static str, i64)>,
+    pub counts: Vec<(Cow<'static, str>, i64)>,
     /// Suppressed customers by reason.
     pub suppressed: BTreeMap<String, i64>,
     /// Expired and cancelled customers by reason.
@@ -102,6 +104,7 @@ pub struct Report {
     /// Attempts.
     pub attempts: Attempts,
     /// Customers reached, by the number of attempts made with them in all steps.
+    #[serde(deserialize_with = "by_number")]
     pub reached_by_attempts: BTreeMap<i64, i64>,
     /// Message parts sent.
     pub parts: i64,
@@ -121,8 +124,38 @@ pub struct Report {
     pub elapsed_s: f64,
 }
 
-fn in_order<S: serde::Serializer>(counts: &[(&'static str, i64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(counts.iter().copied())
+/// A map in JSON whose order is kept.
+mod in_order {
+    use super::Cow;
+    use serde::{Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(counts: &[(Cow<'static, str>, i64)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(counts.iter().map(|(name, n)| (name, n)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(Cow<'static, str>, i64)>, D::Error> {
+        struct Pairs;
+        impl<'de> de::Visitor<'de> for Pairs {
+            type Value = Vec<(Cow<'static, str>, i64)>;
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                to.write_str("counts by name")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((name, n)) = map.next_entry::<String, i64>()? {
+                    pairs.push((Cow::Owned(name), n));
+                }
+                Ok(pairs)
+            }
+        }
+        from.deserialize_map(Pairs)
+    }
+}
+
+/// A map with numbers for keys; within a flattened answer serde has them as texts.
+fn by_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<i64, i64>, D::Error> {
+    let texts = BTreeMap::<String, i64>::deserialize(from)?;
+    texts.into_iter().map(|(key, n)| key.parse().map(|key| (key, n)).map_err(serde::de::Error::custom)).collect()
 }
 
 /// Reads what is kept of a run and reports it as of `at`.
@@ -178,9 +211,9 @@ pub fn report(
         version: campaign.version,
         revision: campaign.revision,
         rehearsal: campaign.id.is_rehearsal(),
-        status: campaign.status.name(),
+        status: campaign.status.name().into(),
         audience: campaign.audience,
-        counts: State::ALL.iter().map(|s| (s.name(), by_state.get(s).copied().unwrap_or(0))).collect(),
+        counts: State::ALL.iter().map(|s| (s.name().into(), by_state.get(s).copied().unwrap_or(0))).collect(),
         suppressed: reasons(Tally::Suppressed),
         called_off: reasons(Tally::CalledOff),
         attempts: Attempts {

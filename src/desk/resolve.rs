@@ -7,7 +7,8 @@ use crate::domain::outcome::{Disposition, Outcome, Reason, SendResult};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{State, Touch};
 use crate::store::{CampaignRow, ReceiptRow, Store, Wanted};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Which touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Finding {
 }
 
 /// What a resolution came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolved {
     /// Touches settled.
     pub settled: u64,

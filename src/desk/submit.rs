@@ -11,10 +11,11 @@ use crate::domain::seal::Seal;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Law;
 use crate::store::{CampaignRow, ListRow, Member, Needs, NewCampaign, RevisionRow, Status, StatusChange, Store, StoreError};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What a submission came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Submitted {
     /// The run.
     pub campaign: CampaignRow,
@@ -31,7 +32,7 @@ pub struct Submitted {
 }
 
 /// What a filter did to a list. `kept + left_out + filter_errors = members`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Filtered {
     /// Members of the list.
     pub members: u64,
@@ -46,7 +47,7 @@ pub struct Filtered {
 }
 
 /// One customer for whom the filter could not be told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilterError {
     /// The bank's number for the customer.
     pub reference: String,

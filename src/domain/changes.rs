@@ -33,7 +33,7 @@ coded!(
 );
 
 /// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Change {
     /// What it is about.
     pub aspect: Aspect,

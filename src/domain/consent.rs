@@ -98,7 +98,7 @@ impl Contactability {
 }
 
 /// One consent given or taken back, with its provenance. Kept for ever; the latest `at` rules, withdrawal wins a tie.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConsentRecord {
     /// For which channel.
     pub channel: Channel,
@@ -108,13 +108,14 @@ pub struct ConsentRecord {
     pub state: ConsentState,
     /// When it was given.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Where it comes from (form, call recording, branch, keyword ...).
     pub source: String,
 }
 
 /// One suppression, with its provenance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SuppressionRecord {
     /// On which channel; `None`: on all.
     pub channel: Option<Channel>,
@@ -122,9 +123,11 @@ pub struct SuppressionRecord {
     pub why: String,
     /// Since when.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Until when; `None`: for ever.
     #[serde(with = "crate::domain::time::iso_option", default)]
+    #[schemars(with = "Option<String>")]
     pub until: Option<Timestamp>,
     /// Where it comes from.
     pub source: String,

@@ -50,7 +50,7 @@ impl Arm {
 }
 
 /// An estimated difference, treated less holdout.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Estimate {
     /// The difference.
     pub estimate: f64,

@@ -15,7 +15,9 @@ use super::outcome::{Disposition, Reason};
 use super::time::Timestamp;
 use bounds::{Bounds, Flow};
 use flow::Group;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a route can carry.
@@ -103,7 +105,7 @@ pub struct Question<'a> {
 }
 
 /// The forecast of one step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepForecast {
     /// Its name.
     pub step: String,
@@ -122,16 +124,16 @@ pub struct StepForecast {
 }
 
 /// Something that the operator should know before the launch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// For scripts: `infeasible_end`, `budget`, `cap_collision`, `no_calendar`, `no_consent`, `language`, `no_content`, ...
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// For people: what, how much, and what to do.
     pub text: String,
 }
 
 /// The forecast. `reached + missed + sum(losses) = audience`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// Customers in the audience.
     pub audience: i64,
@@ -342,7 +344,7 @@ fn step_forecasts(question: &Question<'_>, flow: &Flow) -> Vec<(StepForecast, Mo
 
 fn warnings(forecast: &Forecast) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |code, text| warnings.push(Warning { code, text });
+    let mut warn = |code: &'static str, text| warnings.push(Warning { code: Cow::Borrowed(code), text });
     let lost = |reason: Reason| forecast.losses.get(reason.name()).copied().unwrap_or(0);
     if !forecast.feasible {
         let when = forecast.finishes_at.as_deref().map_or_else(|| "not within 180 days of it".to_owned(), |t| format!("at {t}"));

@@ -74,7 +74,7 @@ pub const EVER_REACHED: u32 = 1;
 pub const WAS_PUT_BACK: u32 = 2;
 
 /// One row of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Touch {
     /// Whose, in which campaign, which one.
     pub key: TouchKey,
@@ -96,12 +96,15 @@ pub struct Touch {
     pub rule: RuleNo,
     /// When it may start; set while `Scheduled`, kept afterwards.
     #[serde(with = "crate::domain::time::iso_option", default)]
+    #[schemars(with = "Option<String>")]
     pub due_at: Option<Timestamp>,
     /// When `Started` was committed.
     #[serde(with = "crate::domain::time::iso_option", default)]
+    #[schemars(with = "Option<String>")]
     pub started_at: Option<Timestamp>,
     /// When its last state came about.
     #[serde(with = "crate::domain::time::iso_option", default)]
+    #[schemars(with = "Option<String>")]
     pub ended_at: Option<Timestamp>,
     /// Seconds of conversation.
     pub connected_s: u32,

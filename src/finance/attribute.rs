@@ -11,11 +11,13 @@ use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
 use crate::store::{CampaignRow, CreditRow, FactRow, Needs, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the facts came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AttributionReport {
     /// Credits by rule and currency.
     pub conversions: Vec<ConversionLine>,
@@ -30,7 +32,7 @@ pub struct AttributionReport {
 }
 
 /// What one rule came to in one currency.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversionLine {
     /// The rule.
     pub name: String,
@@ -45,16 +47,16 @@ pub struct ConversionLine {
 }
 
 /// One difference between treated and holdout.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiftLine {
     /// The rule.
     pub name: String,
     /// `treated`: of these, less the holdout.
-    pub arm: &'static str,
+    pub arm: Cow<'static, str>,
     /// `rate` (converted customers per customer) or `amount` (mean per customer).
-    pub metric: &'static str,
+    pub metric: Cow<'static, str>,
     /// Of an amount.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
     /// Customers treated, and left alone.
     pub customers: [u64; 2],
@@ -64,7 +66,7 @@ pub struct LiftLine {
 }
 
 /// A rule without a lift.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NoLiftLine {
     /// The rule.
     pub name: String,
@@ -193,7 +195,14 @@ fn tell_lift(report: &mut AttributionReport, campaign: &Campaign, arms: &[Arms])
     for (rule, arms) in campaign.conversions.iter().zip(arms) {
         let [treated, holdout] = &arms.both;
         let customers = [treated.customers, holdout.customers];
-        let line = |metric, currency, estimate| LiftLine { name: rule.name.clone(), arm: "treated", metric, currency, customers, estimate };
+        let line = |metric, currency, estimate| LiftLine {
+            name: rule.name.clone(),
+            arm: "treated".into(),
+            metric: Cow::Borrowed(metric),
+            currency,
+            customers,
+            estimate,
+        };
         let mut tell = |metric, currency, result: Result<Estimate, NoEstimate>| match result {
             Ok(estimate) => report.lift.push(line(metric, currency, estimate)),
             Err(why) if metric == "rate" => report.no_lift.push(NoLiftLine { name: rule.name.clone(), reason: why.to_string() }),

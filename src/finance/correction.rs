@@ -12,14 +12,15 @@ use super::writer::Encoder;
 use crate::domain::ids::CampaignId;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Rows handed over at once.
 const BATCH: usize = 8_192;
 
 /// What a correction found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CorrectionReport {
     /// The export that is corrected (never itself a correction).
     pub corrects: i64,

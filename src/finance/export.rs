@@ -9,7 +9,8 @@ use crate::domain::campaign::{Campaign, ExportFormat};
 use crate::domain::ids::CampaignId;
 use crate::domain::time::Timestamp;
 use crate::store::{CampaignRow, ExportRow, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub struct ExportRequest<'a> {
 }
 
 /// What was exported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExportReport {
     /// The export's folder.
     pub folder: PathBuf,

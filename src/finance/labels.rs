@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The part of a campaign that its exports speak of. It is kept in the manifest, so that an export can be verified and
 /// corrected without the campaign file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Labels {
     /// The campaign's name, by which the holdout is drawn.
     pub campaign: String,
@@ -29,7 +29,7 @@ pub struct Labels {
 }
 
 /// A step's names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StepLabel {
     /// The step's.
     pub name: String,
@@ -38,7 +38,7 @@ pub struct StepLabel {
 }
 
 /// Which facts a conversion rule takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConversionLabel {
     /// The rule's name.
     pub name: String,

@@ -77,7 +77,7 @@ fn default_limit() -> u64 {
 }
 
 /// What was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Mailed {
     /// The mail's own id: the same for the same export and sender, so that a mail sent twice is seen to be one.
     pub message_id: String,

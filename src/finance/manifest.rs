@@ -18,7 +18,7 @@ pub const SCHEMA: u32 = 1;
 pub const FILE: &str = "manifest.json";
 
 /// The export before this one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Previous {
     /// Its number.
     pub number: i64,
@@ -27,7 +27,7 @@ pub struct Previous {
 }
 
 /// What `manifest.json` says. Money is in decimal strings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Manifest {
     /// See [`SCHEMA`].
     pub schema: u32,

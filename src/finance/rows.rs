@@ -18,7 +18,7 @@ const COST_PRECISION: u8 = 18;
 const AMOUNT_PRECISION: u8 = 22;
 
 /// What is exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// One row per customer of the audience.

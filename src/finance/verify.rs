@@ -13,7 +13,8 @@ use crate::domain::tally::{Tallies, Tally};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
 use crate::store::{CampaignRow, RevisionStatus, Store, StoreError};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub const LISTED: usize = 100;
 
 /// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// In which file (or `export book`, `ledger`).
     pub file: String,
@@ -35,7 +36,7 @@ pub struct Difference {
 }
 
 /// What a verification found.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyReport {
     /// The export.
     pub number: i64,

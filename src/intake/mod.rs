@@ -29,10 +29,10 @@ pub use run::{ImportRequest, Report, Sums, import};
 pub use schema::mapping_schema;
 
 use crate::store::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Customers, with contact details, attributes and consents.

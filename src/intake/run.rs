@@ -7,7 +7,8 @@ use super::{IntakeError, Kind, source};
 use crate::domain::ids::{CustomerId, ListId};
 use crate::domain::time::Timestamp;
 use crate::store::{IntakeProgress, ListRow, PutCount, Store};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub struct ImportRequest<'a> {
 }
 
 /// The sums; always `rows_read = accepted + filtered + rejected + duplicates`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sums {
     /// Rows of the file dealt with.
     pub rows_read: u64,
@@ -59,7 +60,7 @@ impl Sums {
 }
 
 /// What an import did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// What was imported.
     pub kind: Kind,

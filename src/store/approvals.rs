@@ -121,7 +121,7 @@ pub struct NewRevision {
 }
 
 /// A revision of a run that is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RevisionRow {
     /// Of which run.
     pub campaign: CampaignId,
@@ -141,14 +141,17 @@ pub struct RevisionRow {
     pub authors: Vec<String>,
     /// When it was handed in.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub submitted_at: Timestamp,
     /// Who approved it.
     pub approved_by: Option<String>,
     /// When.
     #[serde(with = "crate::domain::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub approved_at: Option<Timestamp>,
     /// When the run took it up.
     #[serde(with = "crate::domain::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub taken_at: Option<Timestamp>,
     /// Where it stands.
     pub status: RevisionStatus,

@@ -99,7 +99,7 @@ pub struct IntakeProgress {
 }
 
 /// A list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ListRow {
     /// Number.
     pub id: ListId,
@@ -111,6 +111,7 @@ pub struct ListRow {
     pub checksum: String,
     /// When it was frozen.
     #[serde(with = "crate::domain::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub frozen_at: Option<Timestamp>,
 }
 
@@ -314,7 +315,7 @@ pub struct NewCampaign {
 }
 
 /// A campaign run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CampaignRow {
     /// Number.
     pub id: CampaignId,
@@ -351,12 +352,15 @@ pub struct CampaignRow {
     pub emergency: bool,
     /// When it was handed in.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub submitted_at: Timestamp,
     /// When its first touch could start.
     #[serde(with = "crate::domain::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
     #[serde(with = "crate::domain::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub finished_at: Option<Timestamp>,
 }
 
@@ -473,7 +477,7 @@ pub struct CreditRow {
 }
 
 /// A finished export.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExportRow {
     /// Number.
     pub number: i64,

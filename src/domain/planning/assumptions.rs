@@ -2,11 +2,12 @@
 use crate::domain::campaign::ReachRule;
 use crate::domain::channel::Channel;
 use crate::domain::outcome::{Disposition, Reason};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What is assumed to come of an attempt, per channel.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assumptions {
     /// By channel.
     pub channels: BTreeMap<Channel, ChannelAssumption>,
@@ -15,7 +16,7 @@ pub struct Assumptions {
 }
 
 /// What is assumed of one channel.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelAssumption {
     /// Share of attempts that end in each disposition. They are taken relative to their sum.
     pub rates: BTreeMap<Disposition, f64>,
@@ -25,7 +26,7 @@ pub struct ChannelAssumption {
     #[serde(skip)]
     pub talk_s: BTreeMap<Disposition, Vec<u32>>,
     /// By disposition, mean milliseconds from the attempt until it is known; 0 for those that are not named.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub delay_ms: BTreeMap<Disposition, i64>,
     /// Where the rates come from.
     pub source: String,

@@ -48,6 +48,22 @@ pub async fn newest_run_wins(store: &dyn Store) {
     assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
 }
 
+pub async fn open_runs_are_real_and_not_closed(store: &dyn Store) {
+    people(store, 1).await;
+    let list = everybody(store, "all").await;
+    let mut real = Vec::new();
+    for name in ["a", "b", "c"] {
+        campaign(store, name, list, true).await;
+        real.push(campaign(store, name, list, false).await.id);
+    }
+    let change = StatusChange { to: Status::Stopped, by: "x".to_owned(), why: "y".to_owned(), at: T0, reason: Some(Reason::Stopped) };
+    store.set_status(real[1], &change).await.unwrap();
+    let mut open: Vec<_> = store.open_runs().await.unwrap();
+    open.sort_by_key(|row| row.id);
+    assert_eq!(open.iter().map(|row| row.id).collect::<Vec<_>>(), [real[0], real[2]]);
+    assert_eq!(open[1], store.campaign_by_id(real[2]).await.unwrap());
+}
+
 pub async fn audience_must_be_frozen(store: &dyn Store) {
     people(store, 1).await;
     let list = store.open_list("open", T0).await.unwrap();
