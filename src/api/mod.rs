@@ -67,17 +67,10 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [
-        health::operations(),
-        openapi::operations_here(),
-        pages::operations(),
-        campaigns::operations(),
-        worklist::operations(),
-        callbacks::operations(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [health::operations(), openapi::operations_here(), pages::operations(), campaigns::operations(), worklist::operations(), callbacks::operations()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// 200 with JSON.
