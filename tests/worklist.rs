@@ -389,7 +389,7 @@ async fn over_http() {
     let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let house = House { app, gate: Arc::new(Doorman), metrics: telemetry::metrics() };
+    let house = House { app, gate: Arc::new(Doorman), metrics: telemetry::metrics(), daemon: None };
     let serving = api::start(house, listener, Listening { workers: 1, connections: 50, tls: None }).unwrap();
     touchline::app::tls::provider();
     let http = reqwest::Client::new();
