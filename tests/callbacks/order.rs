@@ -13,7 +13,7 @@ use touchline::store::conformance::check_sums;
 use touchline::store::contacts::{ContactBook, Report, Wish};
 use touchline::store::memory::MemoryStore;
 use touchline::store::sqlite::{Options, SqliteStore};
-use touchline::store::{CampaignBook, Store, TouchLedger};
+use touchline::store::Store;
 
 const T0: Timestamp = Timestamp(1_795_482_000_000);
 
