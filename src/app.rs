@@ -87,6 +87,11 @@ impl App {
         read_campaign(path, &self.known().await?)
     }
 
+    /// Checks a campaign file's text against this store and these routes; `name` is what its faults call it.
+    pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        check_text(name, text, &self.known().await?)
+    }
+
     /// The campaign of a run, from the file kept with it.
     pub fn campaign_of(&self, row: &CampaignRow) -> Result<Campaign, Failure> {
         campaign_file::load(&row.name, &row.source).map_err(|faults| Failure::diagnostics(&faults))
@@ -162,16 +167,15 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-    let text = files::read_text(path)?;
-    let name = path.display().to_string();
-    let campaign = campaign_file::load_with(&name, &text, known).map_err(|faults| Failure::diagnostics(&faults))?;
+    check_text(&path.display().to_string(), &files::read_text(path)?, known)
+}
+
+fn check_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
+    let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;
-    let faults: Vec<_> = law
-        .not_in_force(schedule.starts_at(), schedule.ends_at())
-        .iter()
-        .map(|fault| campaign_file::fault_at(&name, &text, "policy", fault))
-        .collect();
+    let faults: Vec<_> =
+        law.not_in_force(schedule.starts_at(), schedule.ends_at()).iter().map(|fault| campaign_file::fault_at(name, text, "policy", fault)).collect();
     if faults.is_empty() { Ok(campaign) } else { Err(Failure::diagnostics(&faults)) }
 }
 

@@ -10,6 +10,7 @@
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 mod callbacks;
 mod caller;
+mod campaigns;
 mod extract;
 mod guard;
 mod health;
@@ -66,7 +67,7 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), pages::operations(), worklist::operations(), callbacks::operations()]
+    [health::operations(), openapi::operations_here(), pages::operations(), campaigns::operations(), worklist::operations(), callbacks::operations()]
         .into_iter()
         .flatten()
         .collect()

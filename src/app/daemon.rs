@@ -304,7 +304,7 @@ impl Daemon {
 
     async fn look_at_held(&mut self, row: CampaignRow) -> Result<(), Failure> {
         let Some(known) = self.held.get(&row.id) else { return Ok(()) };
-        if !row.status.is_approved() && !row.status.is_closed() {
+        if !is_to_be_run(row.status) && !row.status.is_closed() {
             // Its approval is void: it waits for another, and what is with a carrier is awaited.
             tracing::warn!(campaign = %row.name, status = %row.status, "let go: it is not approved any more");
             self.held.remove(&row.id);
@@ -360,7 +360,7 @@ impl Daemon {
             self.close(row.id);
             return Ok(());
         }
-        if !row.status.is_approved() || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
+        if !is_to_be_run(row.status) || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
             return Ok(());
         }
         // Faults are told at once, not only when it is to start.
@@ -377,6 +377,12 @@ impl Daemon {
         self.engine.adopt(running);
         Ok(())
     }
+}
+
+/// Whether the engine holds runs of this status.
+fn is_to_be_run(status: Status) -> bool {
+    // An approved run waits for an operator to start it.
+    status == Status::Scheduled || is_under_way(status)
 }
 
 /// Whether a run of this status has begun.

@@ -82,7 +82,7 @@ impl App {
                     "campaign {} version {} of this very file is {}: nobody is contacted again. To contact its audience once more, make a new \
                      version of it: touchline campaign submit, approve it, touchline run {}",
                     row.name,
-                    row.version,
+                    row.label(),
                     row.status,
                     row.name
                 );
