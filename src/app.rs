@@ -15,6 +15,7 @@ pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod worklist;
 
 pub use failure::Failure;
 
@@ -91,12 +92,12 @@ impl App {
 
     /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        campaign_of_text(name, text, &self.known().await?)
+        check_text(name, text, &self.known().await?)
     }
 
     /// As [`check_campaign`], of a text.
     pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        campaign_of_text(name, text, &known_routes(&self.config))
+        check_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -174,10 +175,10 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-    campaign_of_text(&path.display().to_string(), &files::read_text(path)?, known)
+    check_text(&path.display().to_string(), &files::read_text(path)?, known)
 }
 
-fn campaign_of_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
+fn check_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
     let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;
@@ -197,7 +198,7 @@ fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
         provider: spec.provider.clone().map(|p| (p, spec.provider_limit)),
         concurrency: spec.concurrency,
         weight: spec.weight,
-        idempotent: spec.idempotent,
+        idempotent: spec.is_idempotent(),
         askable: spec.kind == crate::channels::RouteKind::RemoteSimulator,
         wants_attributes: spec.replay.is_some(),
         reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),

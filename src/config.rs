@@ -1,8 +1,12 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
+mod callbacks;
 mod serve;
+mod worklist;
 
+pub use callbacks::CallbacksConfig;
 pub use serve::ServeConfig;
+pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
 use crate::finance::MailTls;
@@ -34,8 +38,12 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon listens.
     pub serve: ServeConfig,
+    /// How tasks are given to relationship managers.
+    pub worklist: WorklistConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
+    /// The law and the times of callbacks that customers wish for.
+    pub callbacks: CallbacksConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -232,7 +240,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "approval", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "worklist", "approval", "callbacks", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -250,7 +258,9 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
+        worklist: section(figment, &root, "worklist", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
+        callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -372,6 +382,8 @@ impl Config {
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(self.serve.faults());
+        faults.extend(self.callbacks.faults());
+        faults.extend(self.worklist.faults());
         faults.extend(check_routes(&self.routes));
         faults
     }
@@ -414,7 +426,9 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("worklist", keys_of::<WorklistConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
+            ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

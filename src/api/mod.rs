@@ -9,7 +9,9 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 pub mod ask;
+mod callbacks;
 mod caller;
+pub mod campaigns;
 pub mod exports;
 mod extract;
 mod file;
@@ -21,6 +23,7 @@ mod operation;
 mod pages;
 mod problem;
 mod server;
+mod worklist;
 
 pub use caller::{Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -47,6 +50,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -66,10 +71,20 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), intake::operations(), exports::operations(), ask::operations(), openapi::operations_here(), pages::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        health::operations(),
+        openapi::operations_here(),
+        pages::operations(),
+        intake::operations(),
+        exports::operations(),
+        ask::operations(),
+        campaigns::operations(),
+        worklist::operations(),
+        callbacks::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// 200 with JSON.

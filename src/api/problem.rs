@@ -184,6 +184,12 @@ impl From<DeskError> for Problem {
         match e {
             DeskError::Store(e) => e.into(),
             DeskError::Law(_) => Self::unacceptable(e.to_string()),
+            DeskError::Unfit(faults) => {
+                let mut problem = Self::unacceptable(format!("{} fault(s); nothing was kept. Mend them all and send it again", faults.len()));
+                let fault = |message| Fault { file: "body".to_owned(), line: 0, column: 0, span: None, message, expected: None, help: None };
+                problem.faults = faults.into_iter().map(fault).collect();
+                problem
+            }
             DeskError::Refused(text) => Self::conflict(text),
             DeskError::Broken(text) => {
                 tracing::error!(fault = %text, "the books do not add up");

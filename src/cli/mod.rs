@@ -1,5 +1,6 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
 mod bench;
+mod callback;
 mod campaign;
 mod carrier;
 mod client;
@@ -8,6 +9,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod export;
+mod hold;
 mod import;
 mod log;
 mod migrate;
@@ -22,6 +24,7 @@ mod signals;
 pub mod ui;
 mod validate;
 mod verify;
+mod worklist;
 
 use crate::app::{Access, App, Failure};
 use crate::config::{self, Config, Overrides};
@@ -91,12 +94,18 @@ enum Command {
     Import(import::Args),
     /// Submit, approve, start, pause, resume, stop, show, list or compare campaigns.
     Campaign(campaign::Args),
+    /// Report a contact that happened, or take down a customer's wish to be called.
+    Callback(callback::Args),
+    /// Hold a customer's touches ("I am meeting her"), or lift the hold.
+    Hold(hold::Args),
     /// Every decision about one customer, with its rule and time.
     Explain(explain::Args),
     /// Export results, touches or conversions for finance.
     Export(export::Args),
     /// Recompute an export's totals and hashes from its files and the ledger, and compare.
     Verify(verify::Args),
+    /// Tasks for relationship managers: list, claim, release, report; and the roster.
+    Worklist(worklist::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
     /// Measure: touches, import, export.
@@ -229,11 +238,14 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Serve(args) => serve::run(args, context).await,
         Command::Validate(args) => validate::run(&args, context).await,
         Command::Plan(args) => plan::run(args, context).await,
+        Command::Callback(args) => callback::run(args, context).await,
+        Command::Hold(args) => hold::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Campaign(args) => campaign::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
+        Command::Worklist(args) => worklist::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),

@@ -266,7 +266,8 @@ async fn is_member(store: &dyn Store, list: ListId, customer: CustomerId) -> Des
     Ok(page.members.first().is_some_and(|m| m.id == customer))
 }
 
-fn identity(customer: CustomerRow) -> Identity {
+/// A customer with addresses masked.
+pub(super) fn identity(customer: CustomerRow) -> Identity {
     Identity {
         phone: customer.phone.as_ref().map(|p| mask(p.reveal(), 3, 2)),
         email: customer.email.as_ref().map(|e| match e.reveal().split_once('@') {

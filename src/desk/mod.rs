@@ -1,6 +1,8 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
 pub mod approve;
 pub mod assume;
+pub mod callbacks;
+pub mod contacts;
 pub mod control;
 pub mod diff;
 pub mod doctor;
@@ -8,10 +10,13 @@ pub mod draft;
 pub mod emergency;
 pub mod explain;
 pub mod plan;
+pub mod referrals;
 pub mod report;
 pub mod resolve;
 pub mod revise;
 pub mod submit;
+pub mod timeline;
+pub mod worklist;
 
 use crate::store::StoreError;
 
@@ -24,6 +29,9 @@ pub enum DeskError {
     /// The campaign's law cannot be composed; every fault at once.
     #[error("the policy of the campaign cannot hold:\n  {}", .0.join("\n  "))]
     Law(Vec<String>),
+    /// What was handed in does not fit; every fault at once.
+    #[error("{} fault(s); nothing was kept:\n  {}", .0.len(), .0.join("\n  "))]
+    Unfit(Vec<String>),
     /// Asked at the wrong moment, of the wrong thing, or of nobody.
     #[error("{0}")]
     Refused(String),
@@ -37,7 +45,7 @@ impl DeskError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(StoreError::NotFound { .. }) => 2,
-            Self::Store(StoreError::Conflict(_)) | Self::Law(_) | Self::Refused(_) | Self::Broken(_) => 1,
+            Self::Store(StoreError::Conflict(_)) | Self::Law(_) | Self::Unfit(_) | Self::Refused(_) | Self::Broken(_) => 1,
             Self::Store(StoreError::Fenced(_) | StoreError::Unusable(_) | StoreError::Full(_) | StoreError::Backend(_)) => 3,
         }
     }

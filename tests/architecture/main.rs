@@ -22,7 +22,22 @@ const MAY: &[(&str, &[&str])] = &[
     // Of the store only two plain values, to print them: no trait, nothing that reads or writes.
     ("cli", &["api", "app", "desk", "domain", "config", "clock", "campaign_file", "intake", "finance", "store::CampaignRow", "store::StoreError"]),
     // As the command line: plain rows and errors of the store, nothing that reads or writes.
-    ("api", &["app", "desk", "domain", "config", "clock", "campaign_file", "intake", "finance", "store::StoreError"]),
+    (
+        "api",
+        &[
+            "app",
+            "desk",
+            "domain",
+            "config",
+            "clock",
+            "campaign_file",
+            "intake",
+            "finance",
+            "store::CampaignRow",
+            "store::RevisionRow",
+            "store::StoreError",
+        ],
+    ),
     ("app", &["domain", "clock", "store", "channels", "actors", "campaign_file", "intake", "finance", "desk", "config"]),
     ("lib", &[]),
     ("main", &[]),
