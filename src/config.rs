@@ -1,10 +1,12 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 mod callbacks;
+mod oidc;
 mod serve;
 mod worklist;
 
 pub use callbacks::CallbacksConfig;
+pub use oidc::OidcConfig;
 pub use serve::ServeConfig;
 pub use worklist::WorklistConfig;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// How tasks are given to relationship managers.
     pub worklist: WorklistConfig,
+    /// The bank's identity provider.
+    pub oidc: OidcConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
     /// The law and the times of callbacks that customers wish for.
@@ -240,7 +244,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "worklist", "approval", "callbacks", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "worklist", "approval", "callbacks", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -259,6 +263,7 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
         worklist: section(figment, &root, "worklist", &mut faults),
+        oidc: section(figment, &root, "oidc", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
         callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
@@ -384,6 +389,7 @@ impl Config {
         faults.extend(self.serve.faults());
         faults.extend(self.callbacks.faults());
         faults.extend(self.worklist.faults());
+        faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
         faults
     }
@@ -427,6 +433,7 @@ mod tests {
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
             ("worklist", keys_of::<WorklistConfig>()),
+            ("oidc", keys_of::<OidcConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
             ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),

@@ -1,4 +1,5 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
+mod audit;
 mod bench;
 mod callback;
 mod campaign;
@@ -21,6 +22,7 @@ mod run;
 mod schema;
 mod serve;
 mod signals;
+mod token;
 pub mod ui;
 mod validate;
 mod verify;
@@ -108,6 +110,10 @@ enum Command {
     Worklist(worklist::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
+    /// Tokens of the HTTP API: make, list, revoke.
+    Token(token::Args),
+    /// The audit log: verify its chain, list it, print its head.
+    Audit(audit::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -131,6 +137,8 @@ struct Context {
     remote: Option<client::Remote>,
     /// What is to be done for the stores opened, at the end.
     opened: std::sync::Mutex<Vec<Rest>>,
+    /// The audit log of the store opened, and its clock; none when no store was opened, or one for a rehearsal alone.
+    pen: std::sync::Mutex<Option<(crate::desk::audit::Auditor, std::sync::Arc<dyn crate::clock::Clock>)>>,
 }
 
 type Rest = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -145,6 +153,11 @@ impl Context {
             && let Ok(mut opened) = self.opened.lock()
         {
             opened.push(app.rest());
+        }
+        if access != Access::Rehearse
+            && let Ok(mut pen) = self.pen.lock()
+        {
+            *pen = Some((crate::desk::audit::Auditor::new(std::sync::Arc::clone(&app.store)), std::sync::Arc::clone(&app.clock)));
         }
         Ok(app)
     }
@@ -220,11 +233,18 @@ fn start(cli: Cli) -> Answer {
     let overrides = Overrides { store_url: store, data, log_level };
     let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
     let _traces = log::set_up(&config).map_err(Failure::use_)?;
-    let context = Context { json, config, remote, opened: std::sync::Mutex::default() };
+    let context = Context { json, config, remote, opened: std::sync::Mutex::default(), pen: std::sync::Mutex::default() };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
     runtime.block_on(async {
-        let answer = dispatch(cli.command, &context).await;
+        let named = audit::named(&cli.command);
+        let mut answer = dispatch(cli.command, &context).await;
+        let pen = context.pen.lock().ok().and_then(|mut pen| pen.take());
+        if let (Some(named), Some((pen, clock))) = (named, pen)
+            && let Err(fault) = audit::write(&pen, clock.now(), named, &answer).await
+        {
+            answer = answer.and(Err(fault));
+        }
         context.rest().await;
         answer
     })
@@ -247,6 +267,8 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Verify(args) => verify::run(args, context).await,
         Command::Worklist(args) => worklist::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Token(args) => token::run(args, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

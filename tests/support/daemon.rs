@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 use touchline::api::{self, Gate, House, Listening, Problem};
-use touchline::app::{Access, App, telemetry};
+use touchline::app::{Access, App};
 use touchline::config::{Overrides, load};
 use touchline::domain::access::{Actor, Role, Roles};
 use touchline::domain::time::Timestamp;
@@ -45,7 +45,11 @@ impl Daemon {
         let app = Arc::new(App::open(config, Access::Write).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
+<<<<<<< HEAD
         let house = House { app: Arc::clone(&app), gate: Arc::new(Believer), metrics: telemetry::metrics(), daemon: None };
+=======
+        let house = House::new(Arc::clone(&app), Arc::new(Believer));
+>>>>>>> main
         let serving = api::start(house, listener, Listening { workers: 2, connections: 100, tls: None }).unwrap();
         Self { url: format!("http://{}", serving.address), app, folder }
     }

@@ -60,6 +60,7 @@ pub(super) struct State {
     pub worklist: super::tasks::Worklist,
     pub fence: i64,
     pub owner: Option<i64>,
+    pub access: super::access::Kept,
     pub contacts: super::contacts::Contacts,
 }
 
