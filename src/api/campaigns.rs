@@ -13,7 +13,7 @@ pub use describe::operations;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use views::{
-    ApprovalView, ApprovedView, CampaignPage, CampaignView, EmergencyView, EventPage, EventView, RestartView, RevisionView, StandingView,
+    ApprovalView, ApprovedView, CampaignPage, CampaignView, EmergencyView, EventPage, EventView, ListedPage, RestartView, RevisionView, StandingView,
     SubmittedView,
 };
 
@@ -192,13 +192,18 @@ fn shown(row: &CampaignRow) -> Reply {
 
 async fn list(house: House, query: Query<Listing>) -> Reply {
     let (after, limit) = Paging { after: query.0.after, limit: query.0.limit }.checked()?;
-    let mut rows = control::runs(house.store.as_ref(), query.0.archived).await?;
+    let store = house.store.as_ref();
+    let mut rows = control::runs(store, query.0.archived).await?;
     rows.retain(|r| r.id.0 > after);
     rows.sort_by_key(|r| r.id);
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|r| r.id.0);
-    ok(&CampaignPage { items: rows.iter().map(CampaignView::from).collect(), next })
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        items.push(control::listed(store, row).await?);
+    }
+    ok(&ListedPage { items, next })
 }
 
 async fn standing(house: House, name: Path<String>) -> Reply {

@@ -11,12 +11,10 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 pub mod ask;
-mod audit;
 mod callbacks;
 mod caller;
-mod campaigns;
-mod dead_letters;
-mod events;
+pub mod campaigns;
+>>>>>>> client
 pub mod exports;
 mod extract;
 mod file;
@@ -96,6 +94,9 @@ pub fn operations() -> Vec<Operation> {
         events::operations(),
         webhooks::operations(),
         pages::operations(),
+        intake::operations(),
+        exports::operations(),
+        ask::operations(),
         campaigns::operations(),
         worklist::operations(),
         callbacks::operations(),

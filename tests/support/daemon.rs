@@ -35,6 +35,8 @@ pub struct Daemon {
 impl Daemon {
     /// Over `memory:` or a database in its folder; `change` has the last word on the settings.
     pub async fn open(memory: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
+        // The tests' own client asks for it.
+        touchline::app::tls::provider();
         let folder = TempDir::new().unwrap();
         let url = if memory { "memory:".to_owned() } else { format!("sqlite:{}", folder.path().join("store.sqlite").display()) };
         let overrides = Overrides { store_url: Some(url), data: Some(folder.path().join("data")), ..Overrides::default() };
@@ -43,7 +45,11 @@ impl Daemon {
         let app = Arc::new(App::open(config, Access::Write).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
+<<<<<<< HEAD
+        let house = House { app: Arc::clone(&app), gate: Arc::new(Believer), metrics: telemetry::metrics(), daemon: None };
+=======
         let house = House::new(Arc::clone(&app), Arc::new(Believer));
+>>>>>>> main
         let serving = api::start(house, listener, Listening { workers: 2, connections: 100, tls: None }).unwrap();
         Self { url: format!("http://{}", serving.address), app, folder }
     }
