@@ -6,13 +6,17 @@ pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod intakes;
+pub mod mappings;
 pub mod oidc;
 pub mod operate;
 pub mod outcome;
+mod private;
 pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod worklist;
 
 pub use failure::Failure;
 
@@ -85,6 +89,16 @@ impl App {
     /// Reads a campaign file against this store and these routes.
     pub async fn campaign_file(&self, path: &Path) -> Result<Campaign, Failure> {
         read_campaign(path, &self.known().await?)
+    }
+
+    /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
+    pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        campaign_of_text(name, text, &self.known().await?)
+    }
+
+    /// As [`check_campaign`], of a text.
+    pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        campaign_of_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -162,16 +176,15 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-    let text = files::read_text(path)?;
-    let name = path.display().to_string();
-    let campaign = campaign_file::load_with(&name, &text, known).map_err(|faults| Failure::diagnostics(&faults))?;
+    campaign_of_text(&path.display().to_string(), &files::read_text(path)?, known)
+}
+
+fn campaign_of_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
+    let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;
-    let faults: Vec<_> = law
-        .not_in_force(schedule.starts_at(), schedule.ends_at())
-        .iter()
-        .map(|fault| campaign_file::fault_at(&name, &text, "policy", fault))
-        .collect();
+    let faults: Vec<_> =
+        law.not_in_force(schedule.starts_at(), schedule.ends_at()).iter().map(|fault| campaign_file::fault_at(name, text, "policy", fault)).collect();
     if faults.is_empty() { Ok(campaign) } else { Err(Failure::diagnostics(&faults)) }
 }
 
@@ -186,7 +199,7 @@ fn route(id: crate::domain::ids::RouteId, spec: &RouteSpec) -> Route {
         provider: spec.provider.clone().map(|p| (p, spec.provider_limit)),
         concurrency: spec.concurrency,
         weight: spec.weight,
-        idempotent: spec.idempotent,
+        idempotent: spec.is_idempotent(),
         askable: spec.kind == crate::channels::RouteKind::RemoteSimulator,
         wants_attributes: spec.replay.is_some(),
         reserve: Arc::new(move |parts| tariff.reserve_micros(parts)),

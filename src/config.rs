@@ -1,10 +1,14 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
+mod callbacks;
 mod oidc;
 mod serve;
+mod worklist;
 
+pub use callbacks::CallbacksConfig;
 pub use oidc::OidcConfig;
 pub use serve::ServeConfig;
+pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
 use crate::finance::MailTls;
@@ -36,10 +40,14 @@ pub struct Config {
     pub log: LogConfig,
     /// How the daemon listens.
     pub serve: ServeConfig,
+    /// How tasks are given to relationship managers.
+    pub worklist: WorklistConfig,
     /// The bank's identity provider.
     pub oidc: OidcConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
+    /// The law and the times of callbacks that customers wish for.
+    pub callbacks: CallbacksConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
 }
@@ -236,7 +244,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "approval", "routes"];
+const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "worklist", "approval", "callbacks", "routes"];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -254,8 +262,10 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         engine: section(figment, &root, "engine", &mut faults),
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
+        worklist: section(figment, &root, "worklist", &mut faults),
         oidc: section(figment, &root, "oidc", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
+        callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
     };
     faults.extend(config.check());
@@ -377,6 +387,8 @@ impl Config {
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(self.serve.faults());
+        faults.extend(self.callbacks.faults());
+        faults.extend(self.worklist.faults());
         faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
         faults
@@ -420,8 +432,10 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("worklist", keys_of::<WorklistConfig>()),
             ("oidc", keys_of::<OidcConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
+            ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
             let part = DEFAULT_FILE.split_once(&format!("[{section}]")).unwrap().1;

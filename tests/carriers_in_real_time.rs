@@ -8,17 +8,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
+use touchline::app::worklist::StoreSink;
 use touchline::channels::simulator::journal::{most_in_window, sends_by_touch};
 use touchline::channels::simulator::profile::ProfileRef;
 use touchline::channels::simulator::{read_journal, serve_carrier};
+use touchline::channels::worklist::TaskSink;
 use touchline::channels::{Carrier, CarrierEvent, Dispatch, Receipt, RouteKind, RouteSpec, build};
-use touchline::clock::{monotonic, sleep_ms};
+use touchline::clock::{Clock, SystemClock, monotonic, sleep_ms};
 use touchline::domain::campaign::Rate;
 use touchline::domain::channel::Channel;
 use touchline::domain::contact::Address;
 use touchline::domain::ids::{CampaignId, CustomerId, RouteId, StepNo, TouchKey};
 use touchline::domain::outcome::{Outcome, Reason, SendResult};
 use touchline::domain::time::SECOND;
+use touchline::store::memory::MemoryStore;
 
 const ROUTE: RouteId = RouteId(3);
 
@@ -97,15 +100,21 @@ fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+fn carrier_of(spec: &RouteSpec, seed: u64) -> Arc<dyn Carrier> {
+    let tasks: Arc<dyn TaskSink> = Arc::new(StoreSink::new(Arc::new(MemoryStore::new())));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    build(spec, ROUTE, seed, &tasks, &clock)
+}
+
 fn remote(spec: &RouteSpec, address: SocketAddr) -> Arc<dyn Carrier> {
     let spec = RouteSpec { kind: RouteKind::RemoteSimulator, address: Some(address.to_string()), ..spec.clone() };
     assert_eq!(spec.check(), Vec::<String>::new());
-    build(&spec, ROUTE, 0)
+    carrier_of(&spec, 0)
 }
 
 #[tokio::test]
 async fn a_carrier_in_process_delivers_every_outcome_and_receipt_at_its_time() {
-    let carrier = build(&spec("20ms", "60ms"), ROUTE, 5);
+    let carrier = carrier_of(&spec("20ms", "60ms"), 5);
     let (reports, mut events) = unbounded_channel();
     let began = monotonic();
     for start in (0..2_000).step_by(500) {
@@ -126,7 +135,7 @@ async fn a_carrier_in_process_delivers_every_outcome_and_receipt_at_its_time() {
 async fn a_sooner_event_does_not_wait_for_a_later_one() {
     let text = "channels: [call, sms]\noutcomes:\n  - {on: [sms], disposition: delivered, share: 50%, after: {fixed: 40ms}}\n  - {on: [sms], disposition: undelivered, share: 50%, after: {fixed: 1h}}\n  - {on: [call], disposition: answered, share: 100%}\n";
     let profile = Some(ProfileRef::inline(serde_saphyr::from_str(text).unwrap()).unwrap());
-    let carrier = build(&RouteSpec { profile, ..spec("0ms", "0ms") }, ROUTE, 5);
+    let carrier = carrier_of(&RouteSpec { profile, ..spec("0ms", "0ms") }, 5);
     let (reports, mut events) = unbounded_channel();
     for dispatch in dispatches(0..100) {
         carrier.send(vec![dispatch], reports.clone()).await;
@@ -138,7 +147,7 @@ async fn a_sooner_event_does_not_wait_for_a_later_one() {
 #[tokio::test]
 async fn an_instant_carrier_answers_a_batch_with_a_batch() {
     let profile = Some(ProfileRef::shipped("instant").unwrap());
-    let carrier = build(&RouteSpec { profile, ..spec("0ms", "0ms") }, ROUTE, 5);
+    let carrier = carrier_of(&RouteSpec { profile, ..spec("0ms", "0ms") }, 5);
     let (reports, mut events) = unbounded_channel();
     carrier.send(dispatches(0..10_000), reports).await;
     assert_eq!(events.try_recv().expect("answered before send returns").len(), 10_000);

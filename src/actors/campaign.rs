@@ -70,6 +70,8 @@ pub enum Input {
     },
     /// What an operator wants.
     Control(Wanted),
+    /// When the next scheduled touch of each route is due: sooner than was known, when a hold was lifted.
+    Sooner(Vec<(RouteId, Timestamp)>),
     /// A new approved version of the same run: goes on by it, as soon as nothing is being decided.
     Revise(Arc<Running>),
     /// The new version with how the store stands, and what of the ledger its limit must know.
@@ -148,7 +150,6 @@ impl Campaign {
             None if running.row.status == Status::Paused => Phase::Paused,
             None => Phase::Running,
         };
-        let next_due = running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect();
         Self {
             phase,
             draining: false,
@@ -162,7 +163,7 @@ impl Campaign {
             out_of_budget_at: None,
             wave: None,
             wave_left: None,
-            next_due,
+            next_due: running.all_routes().into_iter().map(|r| (r, Timestamp(0))).collect(),
             resting: Vec::new(),
             wake: Some(running.ends_at),
             doubt: Doubt::new(running.askable),
@@ -196,11 +197,16 @@ impl Campaign {
 
     fn lower_due(&mut self, due: Option<Timestamp>, effects: &mut Vec<Effect>) {
         let Some(due) = due else { return };
-        for route in self.running.all_routes() {
-            let known = self.next_due.entry(route).or_insert(due);
-            *known = (*known).min(due);
-        }
+        self.sooner(self.running.all_routes().into_iter().map(|r| (r, due)).collect(), effects);
         self.call_resting(effects);
+    }
+
+    fn sooner(&mut self, all: Vec<(RouteId, Timestamp)>, effects: &mut Vec<Effect>) {
+        let earlier: Vec<_> = all.into_iter().filter(|(route, due)| self.next_due.get(route).is_none_or(|known| due < known)).collect();
+        if !earlier.is_empty() {
+            self.next_due.extend(earlier);
+            self.call_resting(effects);
+        }
     }
 
     /// When the list may be turned for a route: now (`Ok`), at a time, or not before something happens.
@@ -309,7 +315,6 @@ impl Campaign {
         if self.busy != Busy::No || self.outstanding > 0 {
             return;
         }
-        let in_doubt = self.in_state(State::Uncertain);
         if self.draining {
             if !self.quiet_told {
                 self.quiet_told = true;
@@ -331,19 +336,17 @@ impl Campaign {
             Phase::Running | Phase::Paused => {
                 let open = self.in_state(State::Scheduled) + self.in_state(State::Started);
                 if self.list_done && open == 0 && self.phase == Phase::Running {
-                    match self.doubt.holds_end(at, in_doubt) {
+                    match self.doubt.holds_end(at, self.in_state(State::Uncertain)) {
                         (_, true) => effects.push(Effect::Store(StoreCall::Doubtful(Arc::clone(&self.running)))),
                         (true, false) => {}
-                        (false, false) => self.finish(at, effects),
+                        (false, false) => {
+                            self.phase = Phase::Ended;
+                            self.set_status(Status::Finished, None, at, effects);
+                        }
                     }
                 }
             }
         }
-    }
-
-    fn finish(&mut self, at: Timestamp, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Ended;
-        self.set_status(Status::Finished, None, at, effects);
     }
 
     fn set_status(&self, to: Status, reason: Option<Reason>, at: Timestamp, effects: &mut Vec<Effect>) {
@@ -449,6 +452,7 @@ impl Machine for Campaign {
                 self.call_resting(effects);
             }
             Input::Control(wanted) => self.control(at, wanted, effects),
+            Input::Sooner(due) => self.sooner(due, effects),
             Input::Revise(running) => self.revise(running, effects),
             Input::Revised { running, past } => self.revised(at, running, past, effects),
             Input::Drain => {

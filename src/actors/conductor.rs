@@ -289,6 +289,8 @@ impl Machine for Conductor {
         if self.phase == Phase::Running && self.next_poll.is_some_and(|poll| at >= poll) {
             self.next_poll = Some(at.plus(self.patience.poll_ms));
             effects.push(Effect::Store(StoreCall::Wanted(self.campaigns.keys().copied().collect())));
+            // A hold that was lifted, by this process or another, has brought scheduled touches forward.
+            effects.extend(self.campaigns.values().map(|(running, _)| Effect::Store(StoreCall::NextDue(Arc::clone(running)))));
         }
         if matches!(self.phase, Phase::Quieting | Phase::Draining | Phase::Flushing) && self.deadline.is_some_and(|deadline| at >= deadline) {
             self.phase = Phase::Over;

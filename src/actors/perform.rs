@@ -136,6 +136,8 @@ pub enum StoreCall {
     },
     /// What operators want.
     Wanted(Vec<CampaignId>),
+    /// When a campaign's next scheduled touch is due.
+    NextDue(Arc<Running>),
     /// The tallies of campaigns, and what has been sent.
     Standing {
         /// Which.
@@ -249,6 +251,13 @@ impl Performer {
                     wanted.push((id, store.campaign_by_id(id).await?.wanted));
                 }
                 vec![Note::Conductor(conductor::Input::Wanted(wanted))]
+            }
+            StoreCall::NextDue(running) => {
+                let mut due = Vec::new();
+                for route in running.all_routes() {
+                    due.extend(store.next_due(running.id, &running.steps_of(route)).await?.map(|at| (route, at)));
+                }
+                vec![Note::Campaign(running.id, campaign::Input::Sooner(due))]
             }
             StoreCall::Standing { campaigns, since } => {
                 let mut standing = Vec::new();

@@ -43,6 +43,16 @@ pub trait Gate: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Caller(pub Actor);
 
+impl Caller {
+    /// Whether the caller may have what is of all customers together; somebody bound to a branch or to one RM's customers may not.
+    pub fn sees_all(&self, what: &str) -> Result<(), Problem> {
+        if self.branch.is_none() && self.rm.is_none() {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("{what} of all customers; this token is bound to some of them")))
+    }
+}
+
 impl std::ops::Deref for Caller {
     type Target = Actor;
     fn deref(&self) -> &Actor {

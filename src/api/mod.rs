@@ -10,13 +10,19 @@
 //! 3. [`operations`] below lists the file. Routing, roles, OpenAPI, audit and the table tests follow from that.
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
+pub mod ask;
 mod audit;
+mod callbacks;
 mod caller;
+mod campaigns;
+pub mod exports;
 mod extract;
+mod file;
 mod gate;
 mod guard;
 mod health;
 mod idempotency;
+mod intake;
 mod limits;
 mod openapi;
 mod operation;
@@ -24,6 +30,7 @@ mod pages;
 mod problem;
 mod server;
 mod tokens;
+mod worklist;
 
 pub use caller::{Admitted, Caller, Gate};
 pub use extract::{Body, Paging, Query, Raw, Text, next_bytes, parse};
@@ -51,6 +58,8 @@ pub struct House {
     pub gate: Arc<dyn Gate>,
     /// What has been counted.
     pub metrics: PrometheusHandle,
+    /// The engine of this process, when it has one.
+    pub daemon: Option<crate::app::daemon::DaemonHandle>,
 }
 
 impl std::ops::Deref for House {
@@ -61,6 +70,10 @@ impl std::ops::Deref for House {
 }
 
 impl House {
+    /// Over an app, with its gate; without an engine.
+    pub fn new(app: Arc<App>, gate: Arc<dyn Gate>) -> Self {
+        Self { app, gate, metrics: crate::app::telemetry::metrics(), daemon: None }
+    }
     /// Counts a request that was answered, and how long it took.
     fn measured(&self, operation: &Operation, status: u16, took: std::time::Duration) {
         metrics::counter!("touchline_http_requests_total", "operation" => operation.id, "status" => status.to_string()).increment(1);
@@ -70,7 +83,22 @@ impl House {
 
 /// Every operation there is.
 pub fn operations() -> Vec<Operation> {
-    [health::operations(), openapi::operations_here(), pages::operations(), tokens::operations(), audit::operations()].into_iter().flatten().collect()
+    [
+        health::operations(),
+        openapi::operations_here(),
+        pages::operations(),
+        campaigns::operations(),
+        worklist::operations(),
+        callbacks::operations(),
+        intake::operations(),
+        exports::operations(),
+        ask::operations(),
+        tokens::operations(),
+        audit::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// 200 with JSON.

@@ -170,7 +170,7 @@ async fn make(house: House, caller: Caller, body: Body<NewToken>) -> Reply {
     let grant = Grant { name, roles: Roles::of(&roles), branch, rm, scopes, expires_at: now.plus(days.saturating_mul(DAY)) };
     let mut faults = grant.faults(&caller, now);
     faults.extend(grant.scopes.iter().filter(|s| !known(s)).map(|s| format!("scopes: {s:?} is neither an operation's id nor a section of the API")));
-    if !caller.sees_all() {
+    if !caller.0.sees_all() {
         return Err(Problem::forbidden("whoever is bound to a branch or a relationship manager gives no tokens"));
     }
     if !faults.is_empty() {
@@ -183,7 +183,7 @@ async fn make(house: House, caller: Caller, body: Body<NewToken>) -> Reply {
 
 async fn list(house: House, caller: Caller, page: Query<Paging>) -> Reply {
     let (after, limit) = page.0.checked()?;
-    if !caller.sees_all() {
+    if !caller.0.sees_all() {
         return Err(Problem::forbidden("whoever is bound to a branch or a relationship manager sees no tokens"));
     }
     let now = house.now();
@@ -192,7 +192,7 @@ async fn list(house: House, caller: Caller, page: Query<Paging>) -> Reply {
 }
 
 async fn revoke(house: House, caller: Caller, id: Path<i64>) -> Reply {
-    if !caller.sees_all() {
+    if !caller.0.sees_all() {
         return Err(Problem::forbidden("whoever is bound to a branch or a relationship manager revokes no tokens"));
     }
     let now = house.now();

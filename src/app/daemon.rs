@@ -149,7 +149,8 @@ impl App {
     /// Takes the store's fence and starts the resident engine on the routes configured. What a process before it has left is settled
     /// first, and half-finished campaigns go on. Another process that is sending is a failure.
     pub async fn daemon(self: Arc<Self>, seed: u64) -> Result<(DaemonHandle, DaemonEnd), Failure> {
-        self.daemon_on(|spec, id| channels::build(spec, id, seed)).await
+        let (tasks, clock) = (self.task_sink(), Arc::clone(&self.clock));
+        self.daemon_on(move |spec, id| channels::build(spec, id, seed, &tasks, &clock)).await
     }
 
     /// The same on carriers of the caller's.
@@ -211,12 +212,18 @@ impl Daemon {
         let Engine { handle, ended } =
             app.put_together(routes.clone(), campaigns, fence, Some(Resident { load: loader(&app, fence), drain_ms }), carrier)?;
         let (closed, queue) = mpsc::unbounded_channel();
+        let worklist = tokio::spawn(app.keep_worklist(handle.clone()));
         let closing = tokio::spawn(Closing::new(Arc::clone(&app), Arc::clone(&shared), queue).run());
         let daemon = Self { app, engine: handle.clone(), fence, routes, shared: Arc::clone(&shared), held, waiting: BTreeMap::new(), closed };
-        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing))))
+        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing, worklist))))
     }
 
-    async fn run(mut self, ended: tokio::sync::oneshot::Receiver<Result<(), String>>, mut closing: JoinHandle<()>) -> Result<(), Failure> {
+    async fn run(
+        mut self,
+        ended: tokio::sync::oneshot::Receiver<Result<(), String>>,
+        mut closing: JoinHandle<()>,
+        worklist: JoinHandle<()>,
+    ) -> Result<(), Failure> {
         tokio::pin!(ended);
         let end = loop {
             let end = tokio::select! {
@@ -236,6 +243,7 @@ impl Daemon {
                 }
             }
         };
+        worklist.abort();
         let Self { app, fence, closed, shared, held, .. } = self;
         // What has ended in the last moment is closed too; what is left is done at the next start.
         for id in held.into_keys() {
@@ -296,7 +304,7 @@ impl Daemon {
 
     async fn look_at_held(&mut self, row: CampaignRow) -> Result<(), Failure> {
         let Some(known) = self.held.get(&row.id) else { return Ok(()) };
-        if !row.status.is_approved() && !row.status.is_closed() {
+        if !is_to_be_run(row.status) && !row.status.is_closed() {
             // Its approval is void: it waits for another, and what is with a carrier is awaited.
             tracing::warn!(campaign = %row.name, status = %row.status, "let go: it is not approved any more");
             self.held.remove(&row.id);
@@ -352,7 +360,7 @@ impl Daemon {
             self.close(row.id);
             return Ok(());
         }
-        if !row.status.is_approved() || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
+        if !is_to_be_run(row.status) || self.waiting.get(&row.id).is_some_and(|seen| seen.hash == row.hash && now < seen.at) {
             return Ok(());
         }
         // Faults are told at once, not only when it is to start.
@@ -369,6 +377,12 @@ impl Daemon {
         self.engine.adopt(running);
         Ok(())
     }
+}
+
+/// Whether the engine holds runs of this status.
+fn is_to_be_run(status: Status) -> bool {
+    // An approved run waits for an operator to start it.
+    status == Status::Scheduled || is_under_way(status)
 }
 
 /// Whether a run of this status has begun.

@@ -82,7 +82,7 @@ impl App {
                     "campaign {} version {} of this very file is {}: nobody is contacted again. To contact its audience once more, make a new \
                      version of it: touchline campaign submit, approve it, touchline run {}",
                     row.name,
-                    row.version,
+                    row.label(),
                     row.status,
                     row.name
                 );
@@ -172,6 +172,9 @@ impl App {
         watch: &mut impl FnMut(&CampaignRow, Stand),
     ) -> Result<(), Failure> {
         let Engine { handle, ended } = self.start_engine(rows, fence, seed).await?;
+        // Results that another process (or the one before) has put into the store are told to this engine.
+        let keeper = self.keep_worklist(handle.clone());
+        tokio::pin!(keeper);
         tokio::pin!(interrupt, ended);
         let mut interrupted = false;
         loop {
@@ -183,6 +186,7 @@ impl App {
                         Err(_) => Err(Failure::reach("the engine ended without a word; the ledger is safe: run the command again")),
                     };
                 }
+                () = &mut keeper => {}
                 () = &mut interrupt, if !interrupted => {
                     interrupted = true;
                     handle.drain();
@@ -198,7 +202,8 @@ impl App {
 
     /// Puts an engine together and starts it, on the carriers configured.
     pub async fn start_engine(&self, rows: &[CampaignRow], fence: i64, seed: u64) -> Result<Engine, Failure> {
-        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed)).await
+        let tasks = self.task_sink();
+        self.start_engine_on(rows, fence, |spec, id| channels::build(spec, id, seed, &tasks, &self.clock)).await
     }
 
     /// Puts an engine together and starts it, on carriers of the caller's.

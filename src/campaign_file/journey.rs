@@ -241,8 +241,8 @@ fn routes(faults: &mut Faults, known: &Known, node: &Node, channel: Option<Chann
 /// What can come of an attempt on a channel.
 fn possible(channel: Channel) -> &'static [Reason] {
     use Reason::{
-        Answered, Busy, CallbackRequested, Clicked, Completed, Congestion, Delivered, Interested, InvalidAddress, NoAnswer, NotInterested, NotOpened,
-        NotReached, Opened, Rejected, Short, Undelivered, Voicemail, WrongPerson,
+        Answered, Busy, CallbackRequested, Clicked, Congestion, Delivered, Interested, InvalidAddress, NoAnswer, NotInterested, NotOpened, Opened,
+        Rejected, Short, Undelivered, Voicemail, WrongPerson,
     };
     match channel {
         Channel::Call => &[
@@ -261,7 +261,7 @@ fn possible(channel: Channel) -> &'static [Reason] {
         ],
         Channel::Sms => &[Delivered, Clicked, Undelivered, InvalidAddress],
         Channel::Push | Channel::Email => &[Delivered, Opened, Clicked, Undelivered, InvalidAddress, NotOpened],
-        Channel::Worklist => &[Completed, Interested, NotInterested, CallbackRequested, NotReached, WrongPerson],
+        Channel::Worklist => crate::domain::worklist::lease::DISPOSITIONS,
     }
 }
 

@@ -4,6 +4,7 @@ pub mod route;
 pub mod simulator;
 pub mod text;
 mod wire;
+pub mod worklist;
 
 pub use route::{RouteKind, RouteSpec, check_routes, default_routes};
 
@@ -98,9 +99,16 @@ pub trait Carrier: Send + Sync {
     async fn query(&self, _touches: Vec<TouchKey>, _reports: Reports) {}
 }
 
-/// The carrier of a route, in real time.
-pub fn build(spec: &RouteSpec, id: RouteId, seed: u64) -> Arc<dyn Carrier> {
+/// The carrier of a route, in real time. `tasks` is where routes of kind `worklist` make their tasks, by the same `clock`.
+pub fn build(
+    spec: &RouteSpec,
+    id: RouteId,
+    seed: u64,
+    tasks: &Arc<dyn worklist::TaskSink>,
+    clock: &Arc<dyn crate::clock::Clock>,
+) -> Arc<dyn Carrier> {
     match spec.kind {
+        RouteKind::Worklist => Arc::new(worklist::WorklistCarrier::new(spec, Arc::clone(tasks), Arc::clone(clock))),
         RouteKind::Simulator => Arc::new(simulator::SimulatorCarrier::new(spec, id, seed)),
         RouteKind::RemoteSimulator => Arc::new(remote::RemoteCarrier::new(spec, id)),
     }

@@ -21,6 +21,8 @@ pub enum RouteKind {
     Simulator,
     /// A simulated carrier that is a process of its own (`touchline carrier`).
     RemoteSimulator,
+    /// The worklist of this store: tasks for relationship managers.
+    Worklist,
 }
 
 impl RouteKind {
@@ -29,6 +31,7 @@ impl RouteKind {
         match self {
             Self::Simulator => "simulator",
             Self::RemoteSimulator => "remote_simulator",
+            Self::Worklist => "worklist",
         }
     }
 }
@@ -70,9 +73,9 @@ pub struct RouteSpec {
     /// Whether the provider recognises a touch that is sent again, and sends it once only.
     #[serde(default)]
     pub idempotent: bool,
-    /// How long a receipt is waited for.
-    #[serde(default = "default_deadline")]
-    pub receipt_deadline: Span,
+    /// How long a receipt is waited for. Left out: a day; for a route of kind `worklist`, seven days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_deadline: Option<Span>,
     /// How a simulated carrier behaves: a shipped profile's name, or a profile. Left out: the channel's usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileRef>,
@@ -100,9 +103,6 @@ fn default_concurrency() -> u32 {
 fn default_weight() -> u32 {
     1
 }
-fn default_deadline() -> Span {
-    Span(DAY)
-}
 fn default_speed() -> u32 {
     1
 }
@@ -122,7 +122,7 @@ impl RouteSpec {
             price: None,
             max_call_minutes: None,
             idempotent: false,
-            receipt_deadline: default_deadline(),
+            receipt_deadline: None,
             profile: None,
             faults: None,
             replay: None,
@@ -136,6 +136,7 @@ impl RouteSpec {
     pub fn contacts_people(&self) -> bool {
         match self.kind {
             RouteKind::Simulator | RouteKind::RemoteSimulator => false,
+            RouteKind::Worklist => true,
         }
     }
 
@@ -166,6 +167,17 @@ impl RouteSpec {
         minutes.saturating_mul(60)
     }
 
+    /// How long a receipt is waited for, in milliseconds.
+    pub fn deadline_ms(&self) -> i64 {
+        let usual = if self.kind == RouteKind::Worklist { 7 * DAY } else { DAY };
+        self.receipt_deadline.map_or(usual, |span| span.0)
+    }
+
+    /// Whether a touch that is sent again is sent once only: as the provider promises, or as our own worklist does it.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent || self.kind == RouteKind::Worklist
+    }
+
     /// The currency of the price.
     pub fn currency(&self) -> Option<Currency> {
         self.price.map(|p| p.currency)
@@ -191,13 +203,17 @@ impl RouteSpec {
         if self.speed == 0 {
             fault("speed 0 stops time; give at least 1".into());
         }
-        if self.receipt_deadline.0 <= 0 {
+        if self.deadline_ms() <= 0 {
             fault("receipt_deadline must be above 0".into());
         }
         match (self.kind, &self.address) {
             (RouteKind::RemoteSimulator, None) => fault("a remote_simulator needs the address of its carrier, such as 127.0.0.1:7070".into()),
             (RouteKind::Simulator, Some(_)) => fault("a simulator has no address; say kind: remote_simulator or take it out".into()),
-            (RouteKind::RemoteSimulator, Some(_)) | (RouteKind::Simulator, None) => {}
+            (RouteKind::Worklist, Some(_)) => fault("a worklist has no address: its tasks are made in this store; take it out".into()),
+            (RouteKind::RemoteSimulator, Some(_)) | (RouteKind::Simulator | RouteKind::Worklist, None) => {}
+        }
+        if self.kind == RouteKind::Worklist && self.channel != Channel::Worklist {
+            fault(format!("kind worklist serves the channel worklist; this is {}", self.channel));
         }
         if self.max_call_minutes == Some(0) {
             fault("max_call_minutes 0 allows no call; give at least 1".into());
@@ -271,7 +287,7 @@ pub fn default_routes() -> Vec<RouteSpec> {
         route("mail-main", Channel::Email, 500, "email-finance", "0.01 CNY"),
         RouteSpec {
             idempotent: true,
-            receipt_deadline: Span(7 * DAY),
+            receipt_deadline: Some(Span(7 * DAY)),
             concurrency: 100_000,
             ..RouteSpec::simulated("rm-desk", Channel::Worklist, per_second(500))
         },

@@ -2,7 +2,7 @@
 use super::signals::asked_to_end;
 use super::{Answer, Context};
 use crate::api::{self, House, HouseGate, Listening};
-use crate::app::{Access, Failure, telemetry, tls};
+use crate::app::{Access, Failure, tls};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let workers = usize::try_from(serve.workers).unwrap_or(1);
     let connections = usize::try_from(serve.connections).unwrap_or(usize::MAX).div_ceil(workers);
-    let house = House { app: Arc::clone(&app), gate: Arc::new(HouseGate::new(Arc::clone(&app))?), metrics: telemetry::metrics() };
+    let house = House::new(Arc::clone(&app), Arc::new(HouseGate::new(Arc::clone(&app))?));
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);
     context.answer(&serde_json::json!({ "listening": url }), |_| format!("listening on {url}; the API as a page: {url}/docs"))?;

@@ -24,6 +24,9 @@ pub struct ServeConfig {
     /// Seconds that a drain waits for touches in flight.
     #[schemars(range(min = 1, max = 3_600))]
     pub drain_s: u32,
+    /// Bytes that a file handed in by POST may have.
+    #[schemars(range(min = 1))]
+    pub max_upload_bytes: u64,
     /// Seconds in which the whole of a bounded body must have come.
     #[schemars(range(min = 1, max = 3_600))]
     pub body_s: u32,
@@ -56,6 +59,7 @@ impl Default for ServeConfig {
             tls_cert: None,
             tls_key: None,
             drain_s: 30,
+            max_upload_bytes: 20 << 30,
             body_s: 30,
             requests_per_second: 50,
             burst: 100,

@@ -92,6 +92,25 @@ pub async fn seal(store: &dyn Store, row: &CampaignRow) -> DeskResult<Seal> {
     Ok(seal_over(store, row, &kept(&row.name, &row.source)?).await?.seal)
 }
 
+/// What an approver would sign now: of a submitted run, or of the revision that waits for it; `None` when nothing waits, or when what waits
+/// cannot be sealed any more (its next submission says why).
+pub async fn to_be_signed(store: &dyn Store, row: &CampaignRow) -> DeskResult<Option<Seal>> {
+    let source = if row.status == Status::Submitted {
+        row.source.clone()
+    } else {
+        match store.open_revision(row.id).await? {
+            Some(revision) if row.status.is_approved() => revision.source,
+            _ => return Ok(None),
+        }
+    };
+    let Ok(campaign) = kept(&row.name, &source) else { return Ok(None) };
+    match seal_over(store, row, &campaign).await {
+        Ok(sealed) => Ok(Some(sealed.seal)),
+        Err(DeskError::Law(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
 /// Everybody who has written or handed in a text of a run.
 pub async fn authors(store: &dyn Store, row: &CampaignRow) -> DeskResult<Vec<String>> {
     let mut authors: Vec<String> = Vec::new();

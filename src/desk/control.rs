@@ -147,6 +147,12 @@ pub struct Listed {
     pub attempts: i64,
 }
 
+/// Real runs, newest first; those put away only when they are asked for.
+pub async fn runs(store: &dyn Store, archived: bool) -> DeskResult<Vec<CampaignRow>> {
+    let all = store.campaigns().await?;
+    Ok(all.into_iter().filter(|c| !c.id.is_rehearsal() && (archived || c.status != Status::Archived)).collect())
+}
+
 /// All runs, newest first, with where their customers stand; those put away only when they are asked for.
 pub async fn list(store: &dyn Store, archived: bool) -> DeskResult<Vec<Listed>> {
     let mut listed = Vec::new();

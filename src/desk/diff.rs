@@ -7,7 +7,7 @@ use crate::store::{RevisionStatus, Status, Store, StoreError};
 use serde::Serialize;
 
 /// A version of a campaign.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Version {
     /// `2`, `2.1` (a revision), or `draft`.
     pub version: String,
@@ -19,6 +19,7 @@ pub struct Version {
     pub by: String,
     /// When.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The file.
     #[serde(skip)]
@@ -57,7 +58,7 @@ pub async fn versions(store: &dyn Store, name: &str) -> DeskResult<Vec<Version>>
 }
 
 /// What differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Diff {
     /// From which version.
     pub from: String,
@@ -86,6 +87,18 @@ impl Diff {
             lines: diff(from.1, to.1),
         }
     }
+}
+
+/// The text of a version of a campaign; `None`: of the one in force, or else of the newest.
+pub async fn text(store: &dyn Store, name: &str, version: Option<&str>) -> DeskResult<Version> {
+    let versions = versions(store, name).await?;
+    let row = store.campaign(name, Some(false)).await?;
+    let wanted = version.map_or_else(|| row.label(), str::to_owned);
+    let found = versions.iter().find(|v| v.version == wanted);
+    found
+        .or_else(|| versions.last().filter(|_| version.is_none()))
+        .cloned()
+        .ok_or_else(|| StoreError::NotFound { what: "version", name: format!("{name} {wanted}"), hint: String::new() }.into())
 }
 
 /// Compares versions of a campaign, or one with a file. Left out: `from` is the version in force (of a finished campaign its last), and `to`
@@ -129,7 +142,7 @@ fn nothing(name: &str) -> DeskError {
 }
 
 /// A line of a diff.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "op", content = "line", rename_all = "snake_case")]
 pub enum DiffLine {
     /// In both.

@@ -1,5 +1,6 @@
 //! Every decision about one customer: what is on record, what was done, by which rule, and what came of it.
 use super::DeskResult;
+use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
 use crate::domain::consent::{ConsentRecord, SuppressionRecord};
 use crate::domain::ids::{CustomerId, ListId, RouteId};
@@ -142,8 +143,10 @@ pub struct FactSeen {
 }
 
 /// Explains one customer, in one campaign (its newest run of that name) or in all that have touched them.
-pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>) -> DeskResult<Explanation> {
-    let customer = store.customer(reference).await?.ok_or_else(|| StoreError::NotFound {
+/// A customer whom the asker may not see is as one that does not exist.
+pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>, asker: &Actor) -> DeskResult<Explanation> {
+    let customer = store.customer(reference).await?.filter(|c| asker.sees(c.branch.as_deref(), c.rm.as_deref()));
+    let customer = customer.ok_or_else(|| StoreError::NotFound {
         what: "customer",
         name: reference.to_owned(),
         hint: "; give the bank's own number, as it was imported in the column `ref`".to_owned(),
@@ -263,7 +266,8 @@ async fn is_member(store: &dyn Store, list: ListId, customer: CustomerId) -> Des
     Ok(page.members.first().is_some_and(|m| m.id == customer))
 }
 
-fn identity(customer: CustomerRow) -> Identity {
+/// A customer with addresses masked.
+pub(super) fn identity(customer: CustomerRow) -> Identity {
     Identity {
         phone: customer.phone.as_ref().map(|p| mask(p.reveal(), 3, 2)),
         email: customer.email.as_ref().map(|e| match e.reveal().split_once('@') {

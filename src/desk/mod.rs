@@ -2,6 +2,8 @@
 pub mod approve;
 pub mod assume;
 pub mod audit;
+pub mod callbacks;
+pub mod contacts;
 pub mod control;
 pub mod diff;
 pub mod doctor;
@@ -10,12 +12,15 @@ pub mod emergency;
 pub mod explain;
 pub mod idempotency;
 pub mod plan;
+pub mod referrals;
 pub mod report;
 pub mod resolve;
 pub mod revise;
 pub mod secret;
 pub mod submit;
+pub mod timeline;
 pub mod tokens;
+pub mod worklist;
 
 use crate::store::StoreError;
 
@@ -28,6 +33,9 @@ pub enum DeskError {
     /// The campaign's law cannot be composed; every fault at once.
     #[error("the policy of the campaign cannot hold:\n  {}", .0.join("\n  "))]
     Law(Vec<String>),
+    /// What was handed in does not fit; every fault at once.
+    #[error("{} fault(s); nothing was kept:\n  {}", .0.len(), .0.join("\n  "))]
+    Unfit(Vec<String>),
     /// Asked at the wrong moment, of the wrong thing, or of nobody.
     #[error("{0}")]
     Refused(String),
@@ -41,7 +49,7 @@ impl DeskError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(StoreError::NotFound { .. }) => 2,
-            Self::Store(StoreError::Conflict(_)) | Self::Law(_) | Self::Refused(_) | Self::Broken(_) => 1,
+            Self::Store(StoreError::Conflict(_)) | Self::Law(_) | Self::Unfit(_) | Self::Refused(_) | Self::Broken(_) => 1,
             Self::Store(StoreError::Fenced(_) | StoreError::Unusable(_) | StoreError::Full(_) | StoreError::Backend(_)) => 3,
         }
     }

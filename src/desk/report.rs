@@ -47,6 +47,7 @@ pub struct Amount {
     /// A decimal string.
     pub amount: String,
     /// ISO 4217.
+    #[schemars(with = "String")]
     pub currency: Currency,
 }
 
@@ -73,6 +74,7 @@ pub struct Conversion {
     /// A decimal string.
     pub amount: String,
     /// ISO 4217.
+    #[schemars(with = "String")]
     pub currency: Currency,
 }
 
@@ -83,6 +85,8 @@ pub struct Report {
     pub campaign: String,
     /// Version.
     pub version: i64,
+    /// The revision that it follows; 0: the file as it was handed in.
+    pub revision: i64,
     /// Whether it contacted nobody.
     pub rehearsal: bool,
     /// Where it stands.
@@ -205,6 +209,7 @@ pub fn report(
     Ok(Report {
         campaign: campaign.name.clone(),
         version: campaign.version,
+        revision: campaign.revision,
         rehearsal: campaign.id.is_rehearsal(),
         status: campaign.status.name().into(),
         audience: campaign.audience,

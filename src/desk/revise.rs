@@ -55,6 +55,12 @@ pub async fn hand_in(store: &dyn Store, row: &CampaignRow, campaign: &Campaign, 
     Ok(HandedIn { revision, changes, continued: false })
 }
 
+/// The revision of a run that waits for its approval, or to be taken up.
+pub async fn waiting(store: &dyn Store, row: &CampaignRow) -> DeskResult<Option<RevisionRow>> {
+    let all = store.revisions(row.id).await?;
+    Ok(all.into_iter().rev().find(|r| matches!(r.status, RevisionStatus::Open | RevisionStatus::Approved)).filter(|_| !row.status.is_closed()))
+}
+
 /// Takes up the approved revision of a run, if there is one and its approval still holds: gives the run as it is from now on. A revision
 /// whose approval does not hold any more waits for another, with the reason in the history, and the run goes on as it is.
 ///

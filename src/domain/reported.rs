@@ -5,7 +5,7 @@
 //! they come: [`Report::gives_way_to`] is a total order, and the greatest report rules.
 use super::channel::Channel;
 use super::consent::Purpose;
-use super::ids::{CampaignId, CustomerId, RuleNo, StepNo, TouchKey};
+use super::ids::{CampaignId, CustomerId, RouteId, RuleNo, StepNo, TouchKey};
 use super::outcome::Disposition;
 use super::time::Timestamp;
 use super::touch::{EVER_REACHED, State, Touch};
@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// The campaign file of the house's runs: what they are, in the form in which every report and export can read it. `NAME` and `PURPOSE`
 /// stand for the run's.
 pub const HOUSE_FILE: &str = include_str!("reported.yaml");
+
+/// The route on which such touches are counted: no provider account, but whoever had the contact.
+pub const HOUSE_ROUTE: &str = "rm-contacts";
 
 /// The name of the house's run for contacts of a purpose. The names are reserved: no campaign and no list may bear them.
 pub fn house_name(purpose: Purpose) -> &'static str {
@@ -75,8 +78,8 @@ impl Report {
         (weight(self), &self.by) < (weight(other), &other.by)
     }
 
-    /// The touch that keeps it.
-    pub fn touch(&self, campaign: CampaignId, seq: u32, earlier_flags: u32) -> Touch {
+    /// The touch that keeps it, on the route [`HOUSE_ROUTE`].
+    pub fn touch(&self, campaign: CampaignId, seq: u32, route: RouteId, earlier_flags: u32) -> Touch {
         let state = self.state();
         let reached = if state == State::Reached { EVER_REACHED } else { 0 };
         Touch {
@@ -85,7 +88,7 @@ impl Report {
             step: StepNo(u16::from(self.channel.code()) - 1),
             attempt: 1,
             channel: Some(self.channel),
-            route: None,
+            route: Some(route),
             variant: 0,
             state,
             reason: self.disposition,

@@ -142,7 +142,7 @@ impl Task {
 }
 
 /// A line of a task's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TaskEvent {
     /// What happened (`made`, `assigned`, `claimed`, `released`, `recalled`, `reminded`, `escalated`, `done`, `cancelled`, `expired`).
     pub what: String,
@@ -152,6 +152,7 @@ pub struct TaskEvent {
     pub why: String,
     /// When.
     #[serde(with = "super::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
 }
 
@@ -176,7 +177,7 @@ pub struct Load {
 }
 
 /// What came of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TaskResult {
     /// A disposition by name (`completed`, `interested`, `not_interested`, `callback_requested`, `not_reached` ...).
     pub disposition: super::outcome::Disposition,
@@ -188,9 +189,11 @@ pub struct TaskResult {
     pub notes: Option<String>,
     /// When the customer wants to hear next.
     #[serde(default, with = "super::time::iso_option")]
+    #[schemars(with = "Option<String>")]
     pub next_contact: Option<Timestamp>,
     /// When it was so.
     #[serde(with = "super::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
 }
 

@@ -311,6 +311,8 @@ pub trait LeaseTable: Send + Sync {
     /// Becomes the sender: takes the next fencing number. Fails with `Fenced` while another process holds the store, and with
     /// `Unusable` on a restored copy unless `accept_restored`.
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64>;
+    /// The fencing number that this process holds through this store; `None`: it is not the sender.
+    async fn held(&self) -> StoreResult<Option<i64>>;
     /// Gives it back in order (a clean stop). A stale number is `Fenced`.
     async fn release(&self, fence: i64) -> StoreResult<()>;
 }

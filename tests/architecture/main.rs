@@ -49,6 +49,8 @@ const MAY: &[(&str, &[&str])] = &[
             "campaign_file",
             "intake",
             "finance",
+            "store::CampaignRow",
+            "store::RevisionRow",
             "store::StoreError",
             "store::AuditFilter",
             "store::Claim",

@@ -386,6 +386,10 @@ impl ExportBook for Faulty {
 
 #[async_trait]
 impl LeaseTable for Faulty {
+    async fn held(&self) -> StoreResult<Option<i64>> {
+        self.next_call("held")?;
+        self.inner.held().await
+    }
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64> {
         self.next_call("acquire")?;
         self.inner.acquire(accept_restored, at).await

@@ -31,7 +31,7 @@ pub async fn serve(change: impl FnOnce(&mut Config)) -> Served {
     change(&mut config);
     let app = Arc::new(App::open(config, Access::Write).await.unwrap());
     let gate = Arc::new(HouseGate::new(Arc::clone(&app)).unwrap());
-    let house = House { app: Arc::clone(&app), gate, metrics: telemetry::metrics() };
+    let house = House::new(Arc::clone(&app), gate);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let serving = api::start(house, listener, Listening { workers: 2, connections: 256, tls: None }).unwrap();

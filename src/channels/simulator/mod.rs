@@ -71,6 +71,6 @@ impl Simulator {
 
     /// Milliseconds from the sending until a receipt is no longer waited for.
     fn receipt_deadline_ms(&self) -> i64 {
-        (self.spec.receipt_deadline.0 / self.speed).max(1)
+        (self.spec.deadline_ms() / self.speed).max(1)
     }
 }

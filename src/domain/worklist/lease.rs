@@ -1,8 +1,8 @@
 //! What may be done with a task: claimed under a lease, released, recalled when idle, expired, cancelled, done with a result. Pure: a task
 //! goes in, the task as it shall be comes out.
 //!
-//! Who changes a task sets when it wakes by [`Task::sleep_until`]: a task has one alarm for everything that waits for a time (its lease,
-//! its expiry, the next try to give it to somebody, a callback's reminder and escalation).
+//! Whoever changes a task sets when it wakes by [`Task::sleep_until`]: a task has one alarm for everything that waits for a time (its
+//! lease, its expiry, the next try to give it to somebody, a callback's reminder and escalation), and each round deals with its own.
 use super::{Task, TaskKind, TaskResult, TaskState};
 use crate::domain::outcome::Disposition;
 use crate::domain::outcome::Reason::{
@@ -12,6 +12,10 @@ use crate::domain::time::{DAY, MINUTE, Timestamp};
 
 /// How long a claim holds unless it is renewed.
 pub const LEASE_MS: i64 = 15 * MINUTE;
+/// The RM is reminded of a callback so long before its time.
+pub const REMIND_BEFORE_MS: i64 = 15 * MINUTE;
+/// A callback or referral that is not done so long after its time is missed.
+pub const ESCALATE_AFTER_MS: i64 = 30 * MINUTE;
 /// The longest notes, in characters.
 pub const LONGEST_NOTES: usize = 4_000;
 /// An instant that a caller gives may be so far ahead of our clock.
@@ -42,12 +46,29 @@ impl std::fmt::Display for Held {
 }
 
 impl Task {
-    /// Sets when the task must be looked at again: at its lease's end, its expiry, or `also`, whichever is first; never for a closed one.
-    /// A callback or a referral also waits for its reminder and escalation, so that it never sleeps longer than it would have.
+    /// Sets when the task must be looked at again; never for a closed one. It is the first of: its lease's end, its expiry, a callback's or
+    /// referral's reminder and escalation as long as they are not on record, and `also`. A task on nobody's list keeps the alarm by which
+    /// somebody is to be found for it, unless `also` is that time.
     pub fn sleep_until(&mut self, also: Option<Timestamp>) {
-        let reminders = matches!(self.made.kind, TaskKind::Callback | TaskKind::Referral).then_some(self.wakes_at).flatten();
-        let all = [self.lease_until, self.made.expires_at, also, reminders];
+        let waits = self.state == TaskState::Open && self.rm.is_none() && also.is_none();
+        let to_assign = self.wakes_at.filter(|_| waits);
+        let all = [self.lease_until, self.made.expires_at, also, to_assign, self.reminder(), self.escalation()];
         self.wakes_at = if self.state.is_closed() { None } else { all.into_iter().flatten().min() };
+    }
+
+    fn is_agreed_upon(&self) -> bool {
+        matches!(self.made.kind, TaskKind::Callback | TaskKind::Referral) && !self.state.is_closed()
+    }
+
+    /// When the RM on whose list it is must be reminded of it; `None`: not, or done already.
+    pub fn reminder(&self) -> Option<Timestamp> {
+        let waits = self.is_agreed_upon() && self.rm.is_some() && self.reminded_at.is_none();
+        waits.then(|| self.made.due_at.plus(-REMIND_BEFORE_MS))
+    }
+
+    /// When it counts as missed and goes to the branch's lead; `None`: not, or done already.
+    pub fn escalation(&self) -> Option<Timestamp> {
+        (self.is_agreed_upon() && self.escalated_at.is_none()).then(|| self.made.due_at.plus(ESCALATE_AFTER_MS))
     }
 
     /// The claim that still holds, by whomever.

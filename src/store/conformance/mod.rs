@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Test code, compiled for other crates' tests.
 
 mod access;
+mod approvals;
 mod begin;
 mod campaigns;
 mod consents;
@@ -40,6 +41,7 @@ cases! {
     lists: freeze_gives_the_fixed_checksum frozen_takes_nothing members_once pages_in_customer_order page_carries_what_is_needed unknown_list_gets_a_hint;
     consents: provenance_is_kept withdrawal_wins_a_tie older_record_does_not_override purposes_and_channels_are_apart unknown_customers_are_rejected suppression_on_all_or_one suppression_lapses complaint_stays;
     campaigns: versions_per_name_and_mode newest_run_wins open_runs_are_real_and_not_closed audience_must_be_frozen status_changes_allowed status_changes_refused wanted_is_polled waves_oldest_first rules_are_kept routes_are_interned purge_rehearsals histogram_adds_up;
+    approvals: drafts_are_kept_and_handed_in an_approval_is_kept_and_may_become_void two_persons_lift_an_emergency_stop a_revision_is_approved_and_taken_up;
     begin: all_verdicts cursor_and_end_of_batch nobody_twice stale_fence_is_refused change_since_page_is_seen unchanged_is_as_read caps_across_campaigns ten_campaigns_one_touch rehearsals_see_real_and_themselves horizon_is_half_open conversion_is_seen due_head_is_begun due_head_gone_is_skipped bad_rows_write_nothing batch_only_for_started;
     record: reached_counts missed_and_retry put_back_gives_back refused_gives_back accepted_then_reached receipt_before_acceptance duplicates_are_held_back lattice_never_falls uncertain_is_resolved correction_cancels_the_retry correction_marks_a_started_head correction_of_the_head correction_with_a_next_row receipt_after_a_put_back_is_skipped what_was_accepted_is_never_put_back flags_are_never_lost unknown_touch_is_skipped stale_fence_is_refused later_step_keeps_reached bad_next_writes_nothing;
     reads: due_soonest_first due_only_of_these_steps awaiting_by_providers_name overdue_and_next_deadline orphans_after_a_new_fence emptied_batches_can_be_closed uncertain_are_listed scan_goes_on timeline_oldest_first call_off_closes call_off_twice receipts_are_kept;

@@ -134,12 +134,7 @@ impl CampaignBook for MemoryStore {
     }
 
     async fn route_id(&self, name: &str) -> StoreResult<RouteId> {
-        let mut state = self.lock();
-        let place = state.routes.iter().position(|known| known == name).unwrap_or_else(|| {
-            state.routes.push(name.to_owned());
-            state.routes.len() - 1
-        });
-        Ok(route_no(place))
+        Ok(self.lock().intern(name))
     }
 
     async fn routes(&self) -> StoreResult<Vec<(RouteId, String)>> {
@@ -152,6 +147,15 @@ fn route_no(place: usize) -> RouteId {
 }
 
 impl State {
+    /// The number of a route's name.
+    pub(super) fn intern(&mut self, name: &str) -> RouteId {
+        let place = self.routes.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.routes.push(name.to_owned());
+            self.routes.len() - 1
+        });
+        route_no(place)
+    }
+
     /// Customers of the run without a row.
     pub(super) fn unseen(run: &Run) -> i64 {
         run.row.audience - i64::try_from(run.heads.len()).unwrap_or(i64::MAX)

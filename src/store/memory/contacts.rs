@@ -6,7 +6,7 @@ use super::{MemoryStore, not_found};
 use crate::domain::consent::Purpose;
 use crate::domain::ids::{CampaignId, CustomerId, ListId, TaskId};
 use crate::domain::money::Currency;
-use crate::domain::reported::{house_file, house_name};
+use crate::domain::reported::{HOUSE_ROUTE, house_file, house_name};
 use crate::domain::tally::{Tallies, Weight};
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{self, EVER_REACHED, Touch};
@@ -105,7 +105,8 @@ impl State {
         let (run, list) = self.house(report.purpose, report.at)?;
         let head = self.head(run, report.customer).cloned();
         let seq = head.as_ref().map_or(0, |head| head.key.seq + 1);
-        let touch = report.touch(run, seq, head.as_ref().map_or(0, |head| head.flags));
+        let route = self.intern(HOUSE_ROUTE);
+        let touch = report.touch(run, seq, route, head.as_ref().map_or(0, |head| head.flags));
         let mut tallies = Tallies::default();
         match &head {
             Some(head) => {
@@ -125,7 +126,7 @@ impl State {
     fn correct_contact(&mut self, contact: &ReportedContact) -> StoreResult<()> {
         let key = contact.touch;
         let before = self.touches.get(&key).cloned().ok_or_else(|| not_found("touch", key))?;
-        let after = contact.report.touch(key.campaign, key.seq, before.flags);
+        let after = contact.report.touch(key.campaign, key.seq, before.route.unwrap_or_default(), before.flags);
         let head = self.head(key.campaign, key.customer).cloned().ok_or_else(|| not_found("touch", key))?;
         let is_head = head.key == key;
         let mut tallies = Tallies::default();

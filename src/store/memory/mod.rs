@@ -121,6 +121,10 @@ impl LeaseTable for MemoryStore {
         Ok(state.fence)
     }
 
+    async fn held(&self) -> StoreResult<Option<i64>> {
+        Ok(self.lock().owner)
+    }
+
     async fn release(&self, fence: i64) -> StoreResult<()> {
         let mut state = self.lock();
         state.check_fence(fence)?;

@@ -60,6 +60,12 @@ pub(super) async fn enter(conn: &mut SqliteConnection, id: CampaignId, change: &
     Ok(())
 }
 
+/// The number of a route's name, in a write transaction.
+pub(super) async fn intern(conn: &mut SqliteConnection, name: &str) -> StoreResult<RouteId> {
+    sqlx::query("INSERT OR IGNORE INTO route (name) VALUES (?)").bind(name).execute(&mut *conn).await?;
+    Ok(RouteId(sqlx::query_scalar("SELECT id FROM route WHERE name = ?").bind(name).fetch_one(conn).await?))
+}
+
 /// A list that must be frozen, to be an audience.
 pub(super) async fn frozen(conn: &mut SqliteConnection, id: ListId) -> StoreResult<ListRow> {
     let audience = lists::by_id(conn, id).await?;
@@ -339,10 +345,9 @@ impl CampaignBook for SqliteStore {
         }
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        sqlx::query("INSERT OR IGNORE INTO route (name) VALUES (?)").bind(name).execute(&mut *writing.tx).await?;
-        let id = sqlx::query_scalar("SELECT id FROM route WHERE name = ?").bind(name).fetch_one(&mut *writing.tx).await?;
+        let id = intern(&mut writing.tx, name).await?;
         writing.commit().await?;
-        Ok(RouteId(id))
+        Ok(id)
     }
 
     async fn routes(&self) -> StoreResult<Vec<(RouteId, String)>> {

@@ -7,7 +7,7 @@ use crate::domain::channel::Channel;
 use crate::domain::consent::Purpose;
 use crate::domain::ids::{CampaignId, CustomerId, TaskId, TouchKey};
 use crate::domain::money::Currency;
-use crate::domain::reported::{house_file, house_name};
+use crate::domain::reported::{HOUSE_ROUTE, house_file, house_name};
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{EVER_REACHED, State, Touch};
@@ -106,7 +106,8 @@ async fn add(writing: &mut Writing<'_>, report: &Report) -> StoreResult<TouchKey
     let (run, list) = house(writing, report.purpose, report.at).await?;
     let head = corrections::head(&mut writing.tx, run, report.customer).await?;
     let seq = head.as_ref().map_or(0, |head| head.key.seq.saturating_add(1));
-    let touch = report.touch(run, seq, head.as_ref().map_or(0, |head| head.flags));
+    let route = campaigns::intern(&mut writing.tx, HOUSE_ROUTE).await?;
+    let touch = report.touch(run, seq, route, head.as_ref().map_or(0, |head| head.flags));
     let mut sums = Sums::default();
     match &head {
         Some(head) => {
@@ -135,7 +136,7 @@ async fn correct(writing: &mut Writing<'_>, key: TouchKey, report: &Report) -> S
     let lost = || StoreError::Backend(format!("touch {key} of a reported contact is not stored; nothing was written"));
     let before = by_keys(&mut writing.tx, &[key]).await?.pop().ok_or_else(lost)?;
     let head = corrections::head(&mut writing.tx, key.campaign, key.customer).await?.ok_or_else(lost)?;
-    let after = report.touch(key.campaign, key.seq, before.flags);
+    let after = report.touch(key.campaign, key.seq, before.route.unwrap_or_default(), before.flags);
     let is_head = head.key == key;
     let mut sums = Sums::default();
     sums.add((&before).into(), is_head, -1);
