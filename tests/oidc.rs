@@ -22,11 +22,13 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 /// An RSA key of openssl's, which ring cannot make itself.
 fn rsa_key() -> Vec<u8> {
     let made = std::process::Command::new("openssl")
-        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"])
+        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
         .output()
         .unwrap_or_else(|e| panic!("openssl is needed for this test (the setup script installs it): {e}"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    made.stdout
+    // PKCS#8 in PEM.
+    let text: String = String::from_utf8(made.stdout).unwrap().lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
 /// A key of the provider's, with what signs and what it publishes.
