@@ -189,6 +189,16 @@ impl App {
         receipts::round(self.store.as_ref(), self.ears.get(), all, self.now()).await
     }
 
+    /// Starts what comes in and goes out beside the engine: the inbox, handed to `engine` (`None`: kept until there is one), and the
+    /// deliveries to other systems. `seed`: of their jitter. The tasks end with the runtime.
+    pub fn start_events(self: &Arc<Self>, engine: Option<&DaemonHandle>, seed: u64) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {
+        if let Some(engine) = engine {
+            self.ears.name(Arc::new(engine.clone()));
+        }
+        let postman = Arc::new(self.postman(seed)?);
+        Ok(vec![tokio::spawn(Arc::clone(self).keep_inbox()), tokio::spawn(super::webhooks::deliver(postman))])
+    }
+
     /// Goes through the inbox at once and then every half minute, and drops each hour what has been kept long enough. Ends with its runtime.
     pub async fn keep_inbox(self: Arc<Self>) {
         let keep = i64::from(self.config.webhooks.keep_days) * DAY;

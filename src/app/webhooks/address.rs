@@ -133,6 +133,13 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_spoken_to() {
+        let ask = |allow_private| Resolver { allow_private }.resolve("localhost".parse().unwrap());
+        assert!(ask(false).await.is_err(), "looked at when the connection is made, whatever the name said before");
+        assert!(ask(true).await.unwrap().all(|a| a.ip().is_loopback()));
+    }
+
     #[test]
     fn urls_of_subscriptions() {
         for (url, public, private) in [
