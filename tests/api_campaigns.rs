@@ -47,7 +47,7 @@ impl Bank {
         store.add_all_customers(list).await.unwrap();
         store.freeze_list(list, Timestamp(2)).await.unwrap();
         let config = config::load(None, &Overrides::default()).unwrap();
-        let app = Arc::new(App { config, store: Arc::clone(&store) as _, clock: Arc::new(SystemClock) });
+        let app = Arc::new(App { config, store: Arc::clone(&store) as _, clock: Arc::new(SystemClock), ears: Default::default() });
         let house = House { app, gate: Arc::new(ByName), metrics: telemetry::metrics(), daemon: None };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

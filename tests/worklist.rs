@@ -319,7 +319,7 @@ async fn a_campaigns_tasks_come_back_as_receipts_also_when_the_engine_was_away()
         let roster = [rm("rm-0", "north", 9), rm("rm-1", "north", 9), rm("rm-2", "north", 9)];
         worklist::put_rms(store.as_ref(), &operator, &roster, now).await.unwrap();
         let run = run_of(store.as_ref(), &campaign_text("renewal", now, "    attempts: 1\n"), now).await;
-        let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
+        let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock), ears: Default::default() });
         let (handle, end) = Arc::clone(&app).daemon(1).await.unwrap();
         let on_lists = TaskFilter { states: vec![TaskState::Open], limit: 100, ..TaskFilter::default() };
         let tasks = until("the tasks", async || {
@@ -386,7 +386,7 @@ async fn over_http() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     customers(store.as_ref(), 3).await;
     let now = SystemClock.now();
-    let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
+    let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock), ears: Default::default() });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let house = House::new(app, Arc::new(Doorman));
