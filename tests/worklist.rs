@@ -10,8 +10,9 @@ use touchline::campaign_file;
 use touchline::channels::{RouteKind, RouteSpec};
 use touchline::clock::{Clock, SystemClock, sleep_ms};
 use touchline::config::Config;
+use touchline::desk::approve::Eyes;
 use touchline::desk::worklist::{self, Reported, Wanted};
-use touchline::desk::{DeskError, approve, submit};
+use touchline::desk::{DeskError, approve, control, submit};
 use touchline::domain::access::{Actor, Role, Roles};
 use touchline::domain::campaign::Rate;
 use touchline::domain::channel::Channel;
@@ -242,12 +243,13 @@ fn campaign_text(name: &str, now: Timestamp, more: &str) -> String {
     )
 }
 
-/// Submits and approves, each by another.
+/// Submits, approves and starts, each by another.
 async fn run_of(store: &dyn Store, text: &str, now: Timestamp) -> CampaignId {
     let campaign = campaign_file::load("c.yaml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
     let row = submit::submit(store, &campaign, false, "ann", now).await.unwrap().campaign;
     let seal = approve::seal(store, &row).await.unwrap();
     approve::approve(store, &row.name, &seal.seal, "bob", "read it", true, now).await.unwrap();
+    control::start(store, &row.name, "cleo", "as planned", Eyes::Four, now).await.unwrap();
     row.id
 }
 
@@ -323,6 +325,7 @@ async fn a_campaigns_tasks_come_back_as_receipts_also_when_the_engine_was_away()
         let (handle, end) = Arc::clone(&app).daemon(1).await.unwrap();
         let on_lists = TaskFilter { states: vec![TaskState::Open], limit: 100, ..TaskFilter::default() };
         let tasks = until("the tasks", async || {
+            assert_eq!(handle.standing().troubles, [], "nothing bars the run");
             let tasks = store.tasks(&on_lists).await.unwrap();
             (tasks.len() == 6 && tasks.iter().all(|t| t.rm.is_some())).then_some(tasks)
         })
