@@ -74,7 +74,7 @@ async fn a_file_is_taken_in_once_and_its_rejects_can_be_fetched(#[values(true, f
     let (status, rejects) = get(&daemon, "ann:operator", "/v1/intakes/1/rejects").await;
     let rejects = rejects.as_str().unwrap().to_owned();
     assert_eq!(status, StatusCode::OK);
-    assert!(rejects.starts_with("row,line,column,reason,as_written\n4,5,phone,") && rejects.contains("nonsense"), "{rejects}");
+    assert!(rejects.starts_with("row,line,column,reason,as_written\n4,5,tel,") && rejects.contains("nonsense"), "{rejects}");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,8 @@
 //! Questions: is a campaign file sound, what would it come to, why was a customer (not) contacted, which touches are in doubt.
 use super::{Body, Caller, Fault, House, Operation, Problem, Query, Reply, Text, ok};
+use crate::app::outcome::Outcome;
 use crate::campaign_file::LONGEST_FILE;
+use crate::desk::diff::{self, Diff};
 use crate::desk::explain::Explanation;
 use crate::desk::plan::Plan;
 use crate::desk::resolve::{Finding, Resolved, Selection};
@@ -106,6 +108,22 @@ pub fn operations() -> Vec<Operation> {
             }))
             .refuses(404, "There is no such customer, or the customer is not the caller's; or no such campaign.")
             .to(explain),
+        Operation::get("/v1/campaigns/{name}/report", "readReport")
+            .says("campaigns", "The report of a campaign, with its attribution once it has ended")
+            .allow(&[Role::Author, Role::Approver, Role::Operator, Role::Finance, Role::Compliance])
+            .path_text("name", "The campaign; its newest real run, or else its newest rehearsal.", "term-deposit-2026q4")
+            .query("rehearsal", "The rehearsal, though there is a real run.", json!({"type": "boolean", "default": false}), false.into())
+            .gives::<Outcome>(200, "The report.", serde_json::Value::Null)
+            .to(report),
+        Operation::post("/v1/campaigns/{name}/diff", "compareWithFile")
+            .says("campaigns", "What a file would change, by meaning and line by line")
+            .about("Nothing is kept.")
+            .allow(&[Role::Author, Role::Approver, Role::Operator, Role::Finance, Role::Compliance])
+            .path_text("name", "The campaign.", "term-deposit-2026q4")
+            .query("from", "`2`, `2.1` or `draft`; left out: the version in force.", json!({"type": "string", "minLength": 1, "maxLength": 40}), "1".into())
+            .takes_text(YAML, CAMPAIGN, Some(LONGEST_FILE))
+            .gives::<Diff>(200, "The differences.", json!({"from": "1", "to": "file", "revisable": true, "changes": [], "lines": []}))
+            .to(compare),
         Operation::get("/v1/campaigns/{name}/uncertain", "listUncertain")
             .says("campaigns", "Touches of which nobody knows whether they happened")
             .allow(&[Role::Operator, Role::Compliance])
@@ -152,6 +170,26 @@ struct Asked {
 
 async fn explain(house: House, caller: Caller, asked: Query<Asked>) -> Reply {
     ok(&house.explain(&asked.0.customer, asked.0.campaign.as_deref(), &caller).await?)
+}
+
+#[derive(Deserialize)]
+struct Mode {
+    #[serde(default)]
+    rehearsal: bool,
+}
+
+async fn report(house: House, name: web::Path<String>, mode: Query<Mode>) -> Reply {
+    let row = house.run_named(&name, mode.0.rehearsal.then_some(true)).await?;
+    ok(&house.status(&row).await?)
+}
+
+#[derive(Deserialize)]
+struct From {
+    from: Option<String>,
+}
+
+async fn compare(house: House, name: web::Path<String>, from: Query<From>, text: Text) -> Reply {
+    ok(&diff::compare_versions(house.store.as_ref(), &name, from.0.from.as_deref(), None, Some(&text.0)).await?)
 }
 
 #[derive(Deserialize)]

@@ -202,13 +202,13 @@ impl Intakes {
 
     /// The rejected rows of an intake, when there are any.
     pub fn rejects(&self, intake: &Intake) -> Option<PathBuf> {
-        let mapping = self.mapping(intake.number)?;
+        let mapping = self.mapping(intake)?;
         Some(self.rejects_of(&key_of(intake.kind, intake.list.as_deref(), &intake.content, &mapping))).filter(|path| path.exists())
     }
 
-    fn mapping(&self, number: i64) -> Option<Mapping> {
-        let text = std::fs::read_to_string(self.at(number).join(MAPPING)).ok()?;
-        Mapping::load("mapping", &text).ok()
+    fn mapping(&self, intake: &Intake) -> Option<Mapping> {
+        let text = std::fs::read_to_string(self.at(intake.number).join(MAPPING)).ok()?;
+        Mapping::load(&intake.mapping, &text).ok()
     }
 
     fn rejects_of(&self, key: &str) -> PathBuf {
@@ -218,7 +218,7 @@ impl Intakes {
     /// Takes in the file of a received intake, unless it is under way already: then the number of that one is given.
     pub fn begin(&self, mut intake: Intake) -> Result<i64, NotBegun> {
         let number = intake.number;
-        let Some(mapping) = self.mapping(number) else {
+        let Some(mapping) = self.mapping(&intake) else {
             return Err(NotBegun::Folder(std::io::Error::other("the mapping of the intake is gone")));
         };
         let key = key_of(intake.kind, intake.list.as_deref(), &intake.content, &mapping);

@@ -71,12 +71,7 @@ impl App {
         let row = self.store.campaign(campaign, Some(false)).await?;
         let file = self.campaign_of(&row)?;
         let ends_at = file.schedule.ends_at();
-        // The daemon holds the right to send as long as it lives: what its people settle is written under the same number.
-        let held = self.store.held().await?;
-        let fence = match held {
-            Some(fence) => fence,
-            None => self.store.acquire(false, self.now()).await?,
-        };
+        let fence = self.store.acquire(false, self.now()).await?;
         let settle = |touch: &Touch, outcome: &crate::domain::outcome::Outcome| {
             let mut faults = Vec::new();
             let settled = journey::settle(&file, ends_at, touch, outcome, None, &mut faults);
@@ -86,9 +81,7 @@ impl App {
             settled
         };
         let resolved = resolve::resolve(self.store.as_ref(), fence, &row, selection, finding, by, why, self.now(), &settle).await;
-        if held.is_none() {
-            self.store.release(fence).await?;
-        }
+        self.store.release(fence).await?;
         Ok(resolved?)
     }
 
@@ -96,6 +89,7 @@ impl App {
     pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
         let data = self.config.data_folder();
         let mut checks = doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?;
+        checks.extend(self.key_checks().await?);
         checks.push(doctor::approval(self.config.approval.four_eyes));
         Ok(checks)
     }

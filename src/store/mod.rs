@@ -8,8 +8,10 @@ pub mod audit;
 pub mod conformance;
 pub mod contacts;
 pub mod idempotency;
+pub mod inbox;
 pub mod memory;
 mod merge;
+pub mod outbox;
 pub mod privacy;
 pub mod records;
 pub mod sealing;
@@ -31,6 +33,7 @@ use async_trait::async_trait;
 pub use audit::{AuditBook, AuditFilter};
 pub use contacts::ContactBook;
 pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
+pub use privacy::PersonalData;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -311,8 +314,6 @@ pub trait LeaseTable: Send + Sync {
     /// Becomes the sender: takes the next fencing number. Fails with `Fenced` while another process holds the store, and with
     /// `Unusable` on a restored copy unless `accept_restored`.
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64>;
-    /// The fencing number that this process holds through this store; `None`: it is not the sender.
-    async fn held(&self) -> StoreResult<Option<i64>>;
     /// Gives it back in order (a clean stop). A stale number is `Fenced`.
     async fn release(&self, fence: i64) -> StoreResult<()>;
 }
@@ -334,6 +335,9 @@ pub trait Store:
     + AccessBook
     + AuditBook
     + IdempotencyBook
+    + PersonalData
+    + inbox::Inbox
+    + outbox::Outbox
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

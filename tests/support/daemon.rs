@@ -35,6 +35,8 @@ pub struct Daemon {
 impl Daemon {
     /// Over `memory:` or a database in its folder; `change` has the last word on the settings.
     pub async fn open(memory: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
+        // The tests' own client asks for it.
+        touchline::app::tls::provider();
         let folder = TempDir::new().unwrap();
         let url = if memory { "memory:".to_owned() } else { format!("sqlite:{}", folder.path().join("store.sqlite").display()) };
         let overrides = Overrides { store_url: Some(url), data: Some(folder.path().join("data")), ..Overrides::default() };

@@ -1,6 +1,10 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
 #[path = "faulty_approvals.rs"]
 mod approvals;
+#[path = "faulty_inbox.rs"]
+mod inbox;
+#[path = "faulty_privacy.rs"]
+mod privacy;
 
 mod access;
 
@@ -386,10 +390,6 @@ impl ExportBook for Faulty {
 
 #[async_trait]
 impl LeaseTable for Faulty {
-    async fn held(&self) -> StoreResult<Option<i64>> {
-        self.next_call("held")?;
-        self.inner.held().await
-    }
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64> {
         self.next_call("acquire")?;
         self.inner.acquire(accept_restored, at).await

@@ -10,8 +10,11 @@ mod consents;
 mod contacts;
 mod customers;
 mod facts;
+mod inbox;
 mod ledger;
 mod lists;
+mod outbox;
+mod privacy;
 mod record;
 mod state;
 mod tasks;
@@ -119,10 +122,6 @@ impl LeaseTable for MemoryStore {
         state.fence += 1;
         state.owner = Some(state.fence);
         Ok(state.fence)
-    }
-
-    async fn held(&self) -> StoreResult<Option<i64>> {
-        Ok(self.lock().owner)
     }
 
     async fn release(&self, fence: i64) -> StoreResult<()> {
