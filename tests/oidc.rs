@@ -31,12 +31,14 @@ fn rsa_key() -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
+type Signs = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// A key of the provider's, with what signs and what it publishes.
 struct Key {
     alg: &'static str,
     kid: String,
     public: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    sign: Signs,
 }
 
 fn rsa(alg: &'static str, kid: &str, der: &[u8]) -> Key {
