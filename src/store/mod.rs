@@ -1,10 +1,13 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+pub mod access;
 pub mod approvals;
+pub mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contacts;
+pub mod idempotency;
 pub mod memory;
 mod merge;
 pub mod privacy;
@@ -20,11 +23,15 @@ use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
+pub use access::{AccessBook, NewToken, SecretHash};
 pub use approvals::{
     ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
 };
 use async_trait::async_trait;
+pub use audit::{AuditBook, AuditFilter};
 pub use contacts::ContactBook;
+pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
+pub use privacy::PersonalData;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -305,6 +312,8 @@ pub trait LeaseTable: Send + Sync {
     /// Becomes the sender: takes the next fencing number. Fails with `Fenced` while another process holds the store, and with
     /// `Unusable` on a restored copy unless `accept_restored`.
     async fn acquire(&self, accept_restored: bool, at: Timestamp) -> StoreResult<i64>;
+    /// The fencing number that this process holds through this store; `None`: it is not the sender.
+    async fn held(&self) -> StoreResult<Option<i64>>;
     /// Gives it back in order (a clean stop). A stale number is `Fenced`.
     async fn release(&self, fence: i64) -> StoreResult<()>;
 }
@@ -312,7 +321,21 @@ pub trait LeaseTable: Send + Sync {
 /// Everything a store is.
 #[async_trait]
 pub trait Store:
-    CustomerBook + ListBook + ConsentList + CampaignBook + ApprovalBook + TouchLedger + FactBook + ExportBook + LeaseTable + TaskBook + ContactBook
+    CustomerBook
+    + ListBook
+    + ConsentList
+    + CampaignBook
+    + ApprovalBook
+    + TouchLedger
+    + FactBook
+    + ExportBook
+    + LeaseTable
+    + TaskBook
+    + ContactBook
+    + AccessBook
+    + AuditBook
+    + IdempotencyBook
+    + PersonalData
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -2,6 +2,7 @@
 //!
 //! The whole state stands behind one mutex and every call is one critical section: it is serialisable, deterministic (ordered
 //! maps only), and its futures are complete at their first poll, so that a world without a runtime can drive it.
+mod access;
 mod approvals;
 mod begin;
 mod book;
@@ -11,6 +12,7 @@ mod customers;
 mod facts;
 mod ledger;
 mod lists;
+mod privacy;
 mod record;
 mod state;
 mod tasks;
@@ -118,6 +120,10 @@ impl LeaseTable for MemoryStore {
         state.fence += 1;
         state.owner = Some(state.fence);
         Ok(state.fence)
+    }
+
+    async fn held(&self) -> StoreResult<Option<i64>> {
+        Ok(self.lock().owner)
     }
 
     async fn release(&self, fence: i64) -> StoreResult<()> {

@@ -20,6 +20,7 @@ pub(super) struct Held {
     lock: File,
     mark: File,
     uuid: String,
+    fence: i64,
     /// The highest number written to the mark.
     marked: i64,
 }
@@ -162,12 +163,16 @@ impl LeaseTable for SqliteStore {
         writing.commit().await?;
         let path = beside(&self.path, ".mark");
         let mark = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(io("opening the mark", &path))?;
-        let mut held = Held { lock, mark, uuid, marked: ledger_seq };
+        let mut held = Held { lock, mark, uuid, fence, marked: ledger_seq };
         held.write(ledger_seq).map_err(io("writing the mark of", &self.path))?;
         if let Ok(mut lease) = self.lease.lock() {
             *lease = Some(held);
         }
         Ok(fence)
+    }
+
+    async fn held(&self) -> StoreResult<Option<i64>> {
+        Ok(self.lease.lock().ok().and_then(|lease| lease.as_ref().map(|held| held.fence)))
     }
 
     async fn release(&self, fence: i64) -> StoreResult<()> {
