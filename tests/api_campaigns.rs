@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::sync::Arc;
 use touchline::api::{self, Gate, House, Listening, Problem, Serving};
-use touchline::app::{App, telemetry};
+use touchline::app::App;
 use touchline::clock::SystemClock;
 use touchline::config::{self, Overrides};
 use touchline::desk::control;
@@ -48,7 +48,7 @@ impl Bank {
         store.freeze_list(list, Timestamp(2)).await.unwrap();
         let config = config::load(None, &Overrides::default()).unwrap();
         let app = Arc::new(App { config, store: Arc::clone(&store) as _, clock: Arc::new(SystemClock), ears: Default::default() });
-        let house = House { app, gate: Arc::new(ByName), metrics: telemetry::metrics(), daemon: None };
+        let house = House::new(app, Arc::new(ByName));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let serving = api::start(house, listener, Listening { workers: 1, connections: 50, tls: None }).unwrap();
