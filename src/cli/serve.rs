@@ -1,10 +1,8 @@
 //! `touchline serve`: the daemon.
 use super::signals::asked_to_end;
 use super::{Answer, Context};
-use crate::api::{self, Gate, House, Listening, Problem};
-use crate::app::{Access, Failure, telemetry, tls};
-use crate::domain::access::Actor;
-use crate::domain::time::Timestamp;
+use crate::api::{self, House, HouseGate, Listening};
+use crate::app::{Access, Failure, tls};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -27,20 +25,14 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let workers = usize::try_from(serve.workers).unwrap_or(1);
     let connections = usize::try_from(serve.connections).unwrap_or(usize::MAX).div_ceil(workers);
-    let house = House { app: Arc::clone(&app), gate: Arc::new(Closed), metrics: telemetry::metrics(), daemon: None };
+    let house = House::new(Arc::clone(&app), Arc::new(HouseGate::new(Arc::clone(&app))?));
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);
     context.answer(&serde_json::json!({ "listening": url }), |_| format!("listening on {url}; the API as a page: {url}/docs"))?;
-    asked_to_end().await;
+    tokio::select! {
+        () = asked_to_end() => {}
+        () = super::audit::tell_head(&app) => {}
+    }
     serving.stop().await?;
     Ok(true)
-}
-
-struct Closed;
-
-#[async_trait::async_trait]
-impl Gate for Closed {
-    async fn admit(&self, _: &str, _: Timestamp) -> Result<Actor, Problem> {
-        Err(Problem::unknown_caller("no token is known here"))
-    }
 }

@@ -38,7 +38,7 @@ impl Client {
         people(&store).await;
         let config = load(None, &Overrides::default()).unwrap();
         let app = Arc::new(App { config, store: Arc::new(store), clock: Arc::new(SystemClock) });
-        let house = House { app, gate: Arc::new(Stage), metrics: telemetry::metrics(), daemon: None };
+        let house = House::new(app, Arc::new(Stage));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let serving = start(house, listener, Listening { workers: 1, connections: 10, tls: None }).unwrap();
