@@ -5,9 +5,9 @@ mod audit {
     use std::sync::Arc;
     use touchline::desk::audit::*;
     use touchline::domain::audit::Entry;
-    use touchline::store::AuditFilter;
     use touchline::domain::time::Timestamp;
     use touchline::store::AuditBook;
+    use touchline::store::AuditFilter;
     use touchline::store::memory::MemoryStore;
 
     fn entry(n: i64) -> Entry {
@@ -75,10 +75,10 @@ mod tokens {
     use touchline::desk::DeskError;
     use touchline::desk::tokens::*;
     use touchline::domain::access::Actor;
-    use touchline::domain::time::Timestamp;
-    use touchline::domain::token::Grant;
     use touchline::domain::access::{Role, Roles};
     use touchline::domain::time::DAY;
+    use touchline::domain::time::Timestamp;
+    use touchline::domain::token::Grant;
     use touchline::store::AccessBook;
     use touchline::store::memory::MemoryStore;
 
@@ -119,9 +119,9 @@ mod tokens {
 mod idempotency {
     use touchline::desk::idempotency::*;
     use touchline::domain::time::{MINUTE, Timestamp};
-    use touchline::store::{Claim, KeptAnswer};
     use touchline::store::IdempotencyBook;
     use touchline::store::memory::MemoryStore;
+    use touchline::store::{Claim, KeptAnswer};
 
     const NOW: Timestamp = Timestamp(1_795_478_400_000);
 

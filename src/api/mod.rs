@@ -11,10 +11,12 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 pub mod ask;
+mod audit;
 mod callbacks;
 mod caller;
 pub mod campaigns;
->>>>>>> client
+mod dead_letters;
+mod events;
 pub mod exports;
 mod extract;
 mod file;
@@ -76,6 +78,11 @@ impl House {
     /// Over an app, with its gate; without an engine.
     pub fn new(app: Arc<App>, gate: Arc<dyn Gate>) -> Self {
         Self { app, gate, metrics: crate::app::telemetry::metrics(), daemon: None }
+    }
+    /// With the engine of this process.
+    #[must_use]
+    pub fn with_engine(self, daemon: crate::app::daemon::DaemonHandle) -> Self {
+        Self { daemon: Some(daemon), ..self }
     }
     /// Counts a request that was answered, and how long it took.
     fn measured(&self, operation: &Operation, status: u16, took: std::time::Duration) {
