@@ -1,4 +1,5 @@
 //! Measured work: the real engine in real time against a simulator that answers at once, beside what the store itself can do.
+pub mod api;
 pub mod load;
 mod pace;
 

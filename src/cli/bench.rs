@@ -1,22 +1,22 @@
-//! `touchline bench touches|import|export|pace`
+//! `touchline bench touches|import|export|pace|api`
 use super::ui::{self, Progress};
-use super::{Answer, Context};
+use super::{Answer, Context, bench_api};
 use crate::app::bench;
 use std::path::PathBuf;
 
 /// Arguments.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What: touches through the whole engine, customers from CSV, touches to Parquet, or how well a rate is kept.
-    #[arg(value_parser = ["touches", "import", "export", "pace"])]
+    /// What: touches through the whole engine, customers from CSV, touches to Parquet, how well a rate is kept, or the API beside a campaign at full speed.
+    #[arg(value_parser = ["touches", "import", "export", "pace", "api"])]
     what: String,
     /// How many customers.
     #[arg(long, default_value_t = 1_000_000)]
     customers: u64,
-    /// Of `pace`: the limit, in touches a second.
-    #[arg(long, default_value_t = 200)]
-    rate: u32,
-    /// Of `pace`: for about how many seconds, at least 4.
+    /// Of `pace`: the limit, in touches a second (200). Of `api`: requests a second (500).
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Of `pace` and `api`: for about how many seconds, at least 4.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Where the scratch files are made (and removed afterwards): a folder on the disk that is to be measured.
@@ -27,7 +27,7 @@ pub struct Args {
 /// Measures.
 #[allow(clippy::cast_possible_truncation, reason = "figures for people")]
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let rows = if args.what == "pace" { u64::from(args.rate) * u64::from(args.seconds) } else { args.customers };
+    let rows = if args.what == "pace" { u64::from(args.rate.unwrap_or(200)) * u64::from(args.seconds) } else { args.customers };
     let progress = Progress::new("", rows, context.json);
     let mut watch = |what: &str, n: u64| {
         progress.describe(what);
@@ -55,8 +55,15 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         })?;
         return Ok(true);
     }
+    if args.what == "api" {
+        let measured = bench_api::measure(context, args.customers, args.rate.unwrap_or(500), args.seconds, &args.dir, &progress).await?;
+        progress.finish();
+        let well = measured.contacted_after_opt_out == 0 && measured.reads.failed + measured.results.failed + measured.opt_outs.failed == 0;
+        context.answer(&measured, bench_api::text)?;
+        return Ok(well);
+    }
     if args.what == "pace" {
-        let measured = bench::pace(config, args.rate, args.seconds, &args.dir, &mut watch).await?;
+        let measured = bench::pace(config, args.rate.unwrap_or(200), args.seconds, &args.dir, &mut watch).await?;
         progress.finish();
         context.answer(&measured, |m| {
             format!(

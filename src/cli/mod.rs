@@ -1,6 +1,7 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
 mod audit;
 mod bench;
+mod bench_api;
 mod callback;
 mod campaign;
 mod carrier;
@@ -129,7 +130,7 @@ enum Command {
     Webhooks(webhooks::Args),
     /// What came in and could not be taken: list, show, retry, close.
     DeadLetters(dead_letters::Args),
-    /// Measure: touches, import, export.
+    /// Measure: touches, import, export, pace, api.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
     Schema(schema::Args),
