@@ -60,8 +60,8 @@ pub async fn hand_in_and_approve(house: &House) {
 
 /// The pace of the run under way is changed by an approved revision, and taken up.
 pub async fn revise(house: &House) {
-    let problem = submit(house, "ann", &campaign("200/s").replace("attempts: 1", "attempts: 2"), 409).await;
-    assert!(problem["detail"].as_str().unwrap().contains("attempts"), "a journey under way stays as it is: {problem}");
+    let problem = submit(house, "ann", &campaign("200/s").replace("connected_seconds: 10", "connected_seconds: 20"), 409).await;
+    assert!(problem["detail"].as_str().unwrap().contains("journey.call"), "a journey under way stays as it is: {problem}");
     let first = submit(house, "ann", &campaign("200/s"), 201).await;
     let second = submit(house, "ann", &campaign("300/s"), 201).await;
     let keys: Vec<&Value> = second["changes"].as_array().unwrap().iter().map(|c| &c["key"]).collect();
