@@ -6,13 +6,19 @@ pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod inbound;
+pub mod intakes;
+pub mod mappings;
+pub mod oidc;
 pub mod operate;
 pub mod outcome;
 pub mod privacy;
+mod private;
 pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worklist;
 
 pub use failure::Failure;
@@ -54,13 +60,15 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where receipts and opt-outs from outside go.
+    pub ears: inbound::Ears,
 }
 
 impl App {
     /// Opens the store that the settings name.
     pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
         let store = open_store(&config.store_url(), access, privacy::key_source(&config)?).await?;
-        Ok(Self { config, store, clock: Arc::new(SystemClock) })
+        Ok(Self { config, store, clock: Arc::new(SystemClock), ears: inbound::Ears::default() })
     }
 
     /// What is to be done for the store before the process ends; a store that fails then has failed before, and said so.
@@ -89,9 +97,14 @@ impl App {
         read_campaign(path, &self.known().await?)
     }
 
-    /// Checks a campaign file's text against this store and these routes; `name` is what its faults call it.
+    /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
         check_text(name, text, &self.known().await?)
+    }
+
+    /// As [`check_campaign`], of a text.
+    pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        check_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.

@@ -1,13 +1,19 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 mod callbacks;
+mod oidc;
 mod personal;
+mod receipts;
 mod serve;
+mod webhooks;
 mod worklist;
 
 pub use callbacks::CallbacksConfig;
+pub use oidc::OidcConfig;
 pub use personal::PersonalDataConfig;
+pub use receipts::ReceiptsConfig;
 pub use serve::ServeConfig;
+pub use webhooks::WebhooksConfig;
 pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
@@ -43,6 +49,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// How tasks are given to relationship managers.
     pub worklist: WorklistConfig,
+    /// The bank's identity provider.
+    pub oidc: OidcConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
     /// Where the keys of personal data are.
@@ -53,6 +61,10 @@ pub struct Config {
     pub callbacks: CallbacksConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
+    /// How providers sign the receipts that they post, by route.
+    pub receipts: BTreeMap<String, ReceiptsConfig>,
+    /// How events are sent to other systems.
+    pub webhooks: WebhooksConfig,
 }
 
 /// Where things are kept.
@@ -253,7 +265,22 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "worklist", "approval", "callbacks", "personal_data", "retention", "routes"];
+const SECTIONS: &[&str] = &[
+    "store",
+    "mail",
+    "engine",
+    "log",
+    "serve",
+    "oidc",
+    "worklist",
+    "approval",
+    "callbacks",
+    "personal_data",
+    "retention",
+    "receipts",
+    "webhooks",
+    "routes",
+];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -272,11 +299,14 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
         worklist: section(figment, &root, "worklist", &mut faults),
+        oidc: section(figment, &root, "oidc", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
         personal_data: section(figment, &root, "personal_data", &mut faults),
         retention: section(figment, &root, "retention", &mut faults),
         callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
+        receipts: receipts::read(figment, &root, &mut faults),
+        webhooks: section(figment, &root, "webhooks", &mut faults),
     };
     faults.extend(config.check());
     if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -401,7 +431,10 @@ impl Config {
         faults.extend(self.retention.faults());
         faults.extend(self.callbacks.faults());
         faults.extend(self.worklist.faults());
+        faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
+        faults.extend(receipts::faults(&self.receipts, &self.routes));
+        faults.extend(self.webhooks.faults());
         faults
     }
 
@@ -443,7 +476,10 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("webhooks", keys_of::<WebhooksConfig>()),
+            ("receipts.sms-east", keys_of::<ReceiptsConfig>()),
             ("worklist", keys_of::<WorklistConfig>()),
+            ("oidc", keys_of::<OidcConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
             ("personal_data", keys_of::<PersonalDataConfig>()),
             ("retention", keys_of::<Retention>()),

@@ -61,7 +61,7 @@ async fn every_customer_is_in_the_results_once_with_a_state(#[values(On::Memory,
     assert_eq!((rows[0]["rule"].as_str(), rows[0]["first_started_at"].as_str()), ("cn-bank@2026.1/window.call", "2026-11-24T01:00:00Z"));
     assert_eq!((rows[9]["state"].as_str(), rows[9]["reason"].as_str(), rows[9]["last_ended_at"].as_str()), ("pending", "none", ""));
     let raw = std::fs::read_to_string(report.folder.join("results.csv")).unwrap();
-    assert!(raw.contains("\"=1+1\"") && raw.contains("\"-000042\"") && raw.contains("\"@ref, \"\"old\"\"\""), "{raw}");
+    assert!(raw.contains("\"'=1+1\"") && raw.contains("\"'-000042\"") && raw.contains("\"'@ref, \"\"old\"\"\""), "{raw}");
     assert_intact(&bank, &report.folder).await;
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use std::net::TcpListener;
 use std::sync::Arc;
 use touchline::api::{self, Gate, House, Listening, Problem};
-use touchline::app::{App, telemetry, worklist::Keeper};
+use touchline::app::{App, worklist::Keeper};
 use touchline::campaign_file;
 use touchline::channels::{RouteKind, RouteSpec};
 use touchline::clock::{Clock, SystemClock, sleep_ms};
@@ -389,7 +389,7 @@ async fn over_http() {
     let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let house = House { app, gate: Arc::new(Doorman), metrics: telemetry::metrics() };
+    let house = House::new(app, Arc::new(Doorman));
     let serving = api::start(house, listener, Listening { workers: 1, connections: 50, tls: None }).unwrap();
     touchline::app::tls::provider();
     let http = reqwest::Client::new();

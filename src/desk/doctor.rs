@@ -198,11 +198,14 @@ fn calendars(at: Timestamp) -> Vec<Check> {
         .collect()
 }
 
-/// Room on the disk, asked of the system's own `df` (the standard library has no call for it).
-fn disk(folder: &Path) -> Check {
+/// Room on a folder's disk in MiB, asked of the system's own `df` (the standard library has no call for it); `None`: it cannot be told.
+pub fn room(folder: &Path) -> Option<u64> {
     let asked = std::process::Command::new("df").arg("-Pk").arg(folder).output().ok().filter(|o| o.status.success());
-    let text = asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    match room_mib(&text) {
+    room_mib(&asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default())
+}
+
+fn disk(folder: &Path) -> Check {
+    match room(folder) {
         None => Check { check: "disk", health: Health::Unknown, found: "the room on the disk could not be told".to_owned(), way_out: String::new() },
         Some(mib) if mib < ROOM_MIB => Check::fault(
             "disk",

@@ -1,5 +1,6 @@
 //! Every decision about one customer: what is on record, what was done, by which rule, and what came of it.
 use super::DeskResult;
+use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
 use crate::domain::consent::{ConsentRecord, SuppressionRecord};
 use crate::domain::contact::{EmailAddress, Phone};
@@ -143,8 +144,10 @@ pub struct FactSeen {
 }
 
 /// Explains one customer, in one campaign (its newest run of that name) or in all that have touched them.
-pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>) -> DeskResult<Explanation> {
-    let customer = store.customer(reference).await?.ok_or_else(|| StoreError::NotFound {
+/// A customer whom the asker may not see is as one that does not exist.
+pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>, asker: &Actor) -> DeskResult<Explanation> {
+    let customer = store.customer(reference).await?.filter(|c| asker.sees(c.branch.as_deref(), c.rm.as_deref()));
+    let customer = customer.ok_or_else(|| StoreError::NotFound {
         what: "customer",
         name: reference.to_owned(),
         hint: "; give the bank's own number, as it was imported in the column `ref`".to_owned(),

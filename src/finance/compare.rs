@@ -20,7 +20,7 @@ struct Peeked {
 impl Peeked {
     fn open(folder: &Path, manifest: &Manifest) -> Result<Self, FinanceError> {
         let path = manifest.data_file(folder)?;
-        let file = FileRows::open(&path, manifest.format, manifest.shape())?;
+        let file = FileRows::open(&path, manifest.format, manifest.shape(), manifest.has_marks())?;
         let mut peeked = Self { file, path, next: None, after: None };
         peeked.advance()?;
         Ok(peeked)

@@ -83,7 +83,7 @@ impl Rejects {
             Some(file) => file,
             None => {
                 bytes.extend_from_slice(HEADER);
-                self.file.insert(private(path).map_err(failed)?)
+                self.file.insert(create(path).map_err(failed)?)
             }
         };
         for reject in rejects {
@@ -106,13 +106,13 @@ impl Rejects {
     }
 }
 
-/// A new file for its owner alone: it holds rows as they were written.
-fn private(path: &Path) -> std::io::Result<File> {
-    let mut open = File::options();
-    open.write(true).create(true).truncate(true);
+/// A new file that nobody else may read: it holds rows of the bank's customers.
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    open.open(path)
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn quoted(out: &mut Vec<u8>, field: &[u8]) {

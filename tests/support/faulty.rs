@@ -1,8 +1,12 @@
 //! A store that fails at its n-th call, before or after it has done what was asked: for what a disk, a network or a kill can do.
 #[path = "faulty_approvals.rs"]
 mod approvals;
+#[path = "faulty_inbox.rs"]
+mod inbox;
 #[path = "faulty_privacy.rs"]
 mod privacy;
+
+mod access;
 
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -47,6 +47,7 @@ impl CampaignBook for MemoryStore {
         let run = state.run_mut(id)?;
         run.add_text(&new.source, &new.hash, &new.by, new.at);
         run.note(&new.by, "submitted".into(), new.at);
+        state.tell_status(id);
         Ok(row)
     }
 
@@ -60,7 +61,8 @@ impl CampaignBook for MemoryStore {
             Some(mode) => newest(mode),
             None => newest(false).or_else(|| newest(true)),
         };
-        let drafts = || state.runs.values().filter(|r| r.row.name == name).max_by_key(|r| r.created).map(|r| r.row.clone());
+        let drafts =
+            || state.runs.values().filter(|r| r.row.name == name && !r.row.id.is_rehearsal()).max_by_key(|r| r.created).map(|r| r.row.clone());
         let found = found.or_else(|| if rehearsal == Some(true) { None } else { drafts() });
         found.ok_or_else(|| StoreError::NotFound {
             what: "campaign",
@@ -82,7 +84,9 @@ impl CampaignBook for MemoryStore {
 
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
         let mut state = self.lock();
-        state.run_mut(id)?.change_status(change)
+        let row = state.run_mut(id)?.change_status(change)?;
+        state.tell_status(id);
+        Ok(row)
     }
 
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()> {

@@ -126,6 +126,7 @@ impl State {
             return false;
         }
         kept.push(record.clone());
+        self.tell_consent(customer, record);
         self.repack(customer);
         true
     }

@@ -2,6 +2,7 @@
 //!
 //! The whole state stands behind one mutex and every call is one critical section: it is serialisable, deterministic (ordered
 //! maps only), and its futures are complete at their first poll, so that a world without a runtime can drive it.
+mod access;
 mod approvals;
 mod begin;
 mod book;
@@ -9,8 +10,10 @@ mod consents;
 mod contacts;
 mod customers;
 mod facts;
+mod inbox;
 mod ledger;
 mod lists;
+mod outbox;
 mod privacy;
 mod record;
 mod state;

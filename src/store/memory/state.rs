@@ -62,8 +62,11 @@ pub(super) struct State {
     pub tombstones: BTreeSet<[u8; 32]>,
     /// The worklist.
     pub worklist: super::tasks::Worklist,
+    pub inbound: super::inbox::Inbound,
+    pub outbound: super::outbox::Outbound,
     pub fence: i64,
     pub owner: Option<i64>,
+    pub access: super::access::Kept,
     pub contacts: super::contacts::Contacts,
 }
 

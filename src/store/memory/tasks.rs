@@ -1,8 +1,8 @@
 //! The worklist's book.
 use super::{MemoryStore, not_found};
-use crate::domain::ids::{CustomerId, TaskId};
+use crate::domain::ids::{CampaignId, CustomerId, TaskId};
 use crate::domain::time::Timestamp;
-use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskState};
+use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskKind, TaskState};
 use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,11 @@ impl Worklist {
     }
 }
 
+/// What an event tells of a task beside what happened.
+fn about(task: &Task) -> (CustomerId, TaskKind, Option<CampaignId>) {
+    (task.made.customer, task.made.kind, task.made.touch.map(|t| t.campaign))
+}
+
 fn fits(filter: &TaskFilter, task: &Task) -> bool {
     filter.rm.as_deref().is_none_or(|rm| task.rm.as_deref().unwrap_or_default() == rm)
         && filter.branch.as_deref().is_none_or(|branch| task.made.branch.as_deref() == Some(branch))
@@ -121,7 +126,15 @@ fn fits(filter: &TaskFilter, task: &Task) -> bool {
 impl TaskBook for MemoryStore {
     async fn make_tasks(&self, new: &[NewTask]) -> StoreResult<Vec<(Task, bool)>> {
         let mut state = self.lock();
-        Ok(new.iter().map(|new| state.worklist.make(new)).collect())
+        let mut made = Vec::with_capacity(new.len());
+        for new in new {
+            let (task, is_new) = state.worklist.make(new);
+            if is_new {
+                state.tell_task(task.id, about(&task), &[TaskEvent::made(new)]);
+            }
+            made.push((task, is_new));
+        }
+        Ok(made)
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
@@ -148,6 +161,7 @@ impl TaskBook for MemoryStore {
                 return Err(StoreError::Conflict(task.moved_on()));
             }
         }
+        let mut told = Vec::with_capacity(changes.len());
         for (task, events) in changes {
             let mut task = task.clone();
             task.version += 1;
@@ -158,7 +172,11 @@ impl TaskBook for MemoryStore {
                 }
             }
             book.history.entry(task.id).or_default().extend(events.iter().cloned());
+            told.push((task.id, about(&task), events));
             book.put(task);
+        }
+        for (id, about, events) in told {
+            state.tell_task(id, about, events);
         }
         Ok(())
     }

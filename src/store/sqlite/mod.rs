@@ -3,7 +3,10 @@
 //! The ledger's rows are clustered by customer and no secondary index covers what the ordinary touch passes through; the hot
 //! path (`begin`, `record`) is multi-row statements in one transaction each. SQL that only SQLite speaks is here on purpose:
 //! each store is written for its database and held to the same conformance suite.
+mod access;
+mod answers;
 mod approvals;
+mod audit;
 mod batches;
 mod begin;
 pub mod bench;
@@ -21,11 +24,13 @@ mod exports;
 mod facts;
 mod fault;
 mod holds;
+mod inbox;
 mod lease;
 mod ledger;
 mod lists;
 mod members;
 mod open;
+mod outbox;
 mod packed;
 mod privacy;
 mod put_customers;
