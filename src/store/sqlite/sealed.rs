@@ -54,6 +54,7 @@ pub(super) fn open(sealer: &Sealer, field: Field, customer: CustomerId, row: &mu
 }
 
 /// The value of each hexadecimal digit as SQLite writes it; 0xff: no digit.
+#[allow(clippy::indexing_slicing, reason = "worked out by the compiler, which would not build a wrong index")]
 const DIGITS: [u8; 256] = {
     let mut digits = [0xff; 256];
     let mut n = 0;
