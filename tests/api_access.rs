@@ -86,6 +86,19 @@ fn recipe(id: &str) -> Option<Recipe> {
         "listCampaignVersions" => any("/v1/campaigns/nothing/versions"),
         "readCampaignFile" => any("/v1/campaigns/nothing/file"),
         "compareCampaignVersions" => any("/v1/campaigns/nothing/diff"),
+        "listDeadLetters" => any("/v1/dead-letters"),
+        "readDeadLetter" => any("/v1/dead-letters/999999"),
+        "retryDeadLetter" => any("/v1/dead-letters/999999/retry"),
+        "closeDeadLetter" => any("/v1/dead-letters/999999/close"),
+        "tellEvents" => any("/v1/events"),
+        "addWebhook" | "listWebhooks" => any("/v1/webhooks"),
+        "removeWebhook" => any("/v1/webhooks/999999"),
+        "enableWebhook" => any("/v1/webhooks/999999/enable"),
+        "replayWebhook" => any("/v1/webhooks/999999/replay"),
+        "readReport" => any("/v1/campaigns/nothing/report"),
+        "compareWithFile" => any("/v1/campaigns/nothing/diff"),
+        // Nobody's: C1 must stay for the others.
+        "eraseCustomer" => any("/v1/customers/nobody/erase"),
         _ => None,
     }
 }
