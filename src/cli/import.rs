@@ -8,7 +8,6 @@ use crate::app::intakes::{Intake, IntakeState};
 use crate::app::mappings::KeptMapping;
 use crate::app::{Access, Failure};
 use crate::clock::monotonic;
-use crate::domain::audit::target;
 use crate::intake::{Kind, Report, check_name, rejects_path};
 use reqwest::Method;
 use std::path::PathBuf;
@@ -54,15 +53,6 @@ impl From<What> for Kind {
             What::Suppressions => Self::Suppressions,
             What::Facts => Self::Facts,
         }
-    }
-}
-
-impl Args {
-    /// What the audit log calls it, and on what it works.
-    pub(super) fn audited(&self) -> (&'static str, String) {
-        let file = self.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let parts = [("kind", Some(Kind::from(self.kind).name())), ("file", Some(file.as_str())), ("list", self.name.as_deref())];
-        ("import", target(parts.into_iter().filter_map(|(name, value)| Some((name, value?)))))
     }
 }
 
