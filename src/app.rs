@@ -93,16 +93,12 @@ impl App {
 
     /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        check_text(name, text, &self.known().await?)
+        campaign_of_text(name, text, &self.known().await?)
     }
 
     /// As [`check_campaign`], of a text.
     pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-<<<<<<< HEAD
-        check_text(name, text, &known_routes(&self.config))
-=======
         campaign_of_text(name, text, &known_routes(&self.config))
->>>>>>> main
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -180,17 +176,10 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-<<<<<<< HEAD
-    check_text(&path.display().to_string(), &files::read_text(path)?, known)
-}
-
-fn check_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
-=======
     campaign_of_text(&path.display().to_string(), &files::read_text(path)?, known)
 }
 
 fn campaign_of_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
->>>>>>> main
     let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;

@@ -203,7 +203,7 @@ async fn an_upload_that_breaks_off_takes_nothing_and_the_whole_file_afterwards_e
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_was_killed_goes_on_with_what_it_had_in_full_and_says_what_was_cut_off() {
     let daemon = open(false).await;
-    let intakes = daemon.app.intakes();
+    let intakes = daemon.app.intakes(None);
     let wanted = Wanted { kind: Kind::Customers, list: None, mapping: "core".into(), text: MAP.into(), by: "ann".into(), again: false };
     let mut whole = intakes.receive(&wanted, None, 1_000).unwrap();
     whole.write(CUSTOMERS.as_bytes()).unwrap();

@@ -11,16 +11,10 @@
 //!
 //! Whose customers a caller may see is no matter of this room: desk functions ask `actor.sees(branch, rm)` and answer `NotFound`.
 pub mod ask;
-<<<<<<< HEAD
-mod callbacks;
-mod caller;
-pub mod campaigns;
-=======
 mod audit;
 mod callbacks;
 mod caller;
-mod campaigns;
->>>>>>> main
+pub mod campaigns;
 pub mod exports;
 mod extract;
 mod file;

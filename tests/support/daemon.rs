@@ -45,11 +45,7 @@ impl Daemon {
         let app = Arc::new(App::open(config, Access::Write).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-<<<<<<< HEAD
-        let house = House { app: Arc::clone(&app), gate: Arc::new(Believer), metrics: telemetry::metrics(), daemon: None };
-=======
         let house = House::new(Arc::clone(&app), Arc::new(Believer));
->>>>>>> main
         let serving = api::start(house, listener, Listening { workers: 2, connections: 100, tls: None }).unwrap();
         Self { url: format!("http://{}", serving.address), app, folder }
     }
