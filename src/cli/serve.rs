@@ -26,6 +26,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let workers = usize::try_from(serve.workers).unwrap_or(1);
     let connections = usize::try_from(serve.connections).unwrap_or(usize::MAX).div_ceil(workers);
     let house = House::new(Arc::clone(&app), Arc::new(HouseGate::new(Arc::clone(&app))?));
+    app.intakes(house.daemon.clone()).go_on()?;
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);
     context.answer(&serde_json::json!({ "listening": url }), |_| format!("listening on {url}; the API as a page: {url}/docs"))?;
