@@ -157,7 +157,7 @@ fn refusals_are_the_same() {
         (vec!["explain", "--customer", "nobody"], 2),
         (vec!["explain", "--customer", "c1", "--campaign", "nope"], 2),
         (vec!["export", "results", "--campaign", "nope", "--out", "out"], 2),
-        (vec!["export", "--correct", "9", "--out", "out"], 1),
+        (vec!["export", "--correct", "9", "--out", "out"], 2),
         (vec!["verify", "nowhere"], 2),
         (vec!["resolve", "--campaign", "nope"], 2),
         (vec!["resolve", "--campaign", "nope", "--as", "reached"], 2),

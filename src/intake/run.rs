@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+/// Hears of customers whose consents or suppressions may have changed.
+pub type Withdrawn<'a> = dyn Fn(&[CustomerId]) + Send + Sync + 'a;
+
 /// What to import.
 #[derive(Clone, Copy)]
 pub struct ImportRequest<'a> {
@@ -33,7 +36,7 @@ pub struct ImportRequest<'a> {
     /// Import a file again that was imported in full before.
     pub again: bool,
     /// Hears, after every commit, of the customers whose consents or suppressions it may have changed.
-    pub withdrawn: Option<&'a (dyn Fn(&[CustomerId]) + Send + Sync)>,
+    pub withdrawn: Option<&'a Withdrawn<'a>>,
 }
 
 impl std::fmt::Debug for ImportRequest<'_> {
@@ -355,7 +358,7 @@ impl Import<'_> {
     }
 
     /// Tells whose consents or suppressions have changed.
-    async fn tell(&self, items: &Items, ids: &[CustomerId], tell: &(dyn Fn(&[CustomerId]) + Send + Sync)) -> Result<(), IntakeError> {
+    async fn tell(&self, items: &Items, ids: &[CustomerId], tell: &Withdrawn<'_>) -> Result<(), IntakeError> {
         match items {
             Items::Consents(_) | Items::Suppressions(_) => tell(ids),
             Items::Customers(all) => {
