@@ -6,16 +6,19 @@ pub mod daemon;
 pub mod demo;
 mod failure;
 pub mod files;
+pub mod inbound;
 pub mod intakes;
 pub mod mappings;
 pub mod oidc;
 pub mod operate;
 pub mod outcome;
+pub mod privacy;
 mod private;
 pub mod rehearse;
 pub mod run;
 pub mod telemetry;
 pub mod tls;
+pub mod webhooks;
 pub mod worklist;
 
 pub use failure::Failure;
@@ -30,6 +33,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::law::LawBook;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
+use crate::store::sealing::KeySource;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{CampaignRow, Status, StatusChange, Store, StoreError};
 use std::path::{Path, PathBuf};
@@ -56,13 +60,15 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where receipts and opt-outs from outside go.
+    pub ears: inbound::Ears,
 }
 
 impl App {
     /// Opens the store that the settings name.
     pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
-        let store = open_store(&config.store_url(), access).await?;
-        Ok(Self { config, store, clock: Arc::new(SystemClock) })
+        let store = open_store(&config.store_url(), access, privacy::key_source(&config)?).await?;
+        Ok(Self { config, store, clock: Arc::new(SystemClock), ears: inbound::Ears::default() })
     }
 
     /// What is to be done for the store before the process ends; a store that fails then has failed before, and said so.
@@ -93,12 +99,12 @@ impl App {
 
     /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        campaign_of_text(name, text, &self.known().await?)
+        check_text(name, text, &self.known().await?)
     }
 
     /// As [`check_campaign`], of a text.
     pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
-        campaign_of_text(name, text, &known_routes(&self.config))
+        check_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -146,7 +152,7 @@ impl App {
 }
 
 /// Opens a store by its URL.
-pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
+pub async fn open_store(url: &str, access: Access, keys: KeySource) -> Result<Arc<dyn Store>, Failure> {
     if url == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));
     }
@@ -157,7 +163,8 @@ pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Fai
         )));
     };
     let path = PathBuf::from(path.trim_start_matches("//"));
-    let options = Options { create: matches!(access, Access::Write | Access::Rehearse), durable: access != Access::Rehearse, ..Options::default() };
+    let options =
+        Options { create: matches!(access, Access::Write | Access::Rehearse), durable: access != Access::Rehearse, keys, ..Options::default() };
     let opened = SqliteStore::open_with(&path, options).await.map_err(|fault| match fault {
         // What the database itself says does not name the file.
         StoreError::Unusable(text) if !text.contains(&*path.to_string_lossy()) => StoreError::Unusable(format!("{}: {text}", path.display())),
@@ -176,10 +183,10 @@ pub fn check_campaign(path: &Path, config: &Config) -> Result<Campaign, Failure>
 }
 
 fn read_campaign(path: &Path, known: &Known) -> Result<Campaign, Failure> {
-    campaign_of_text(&path.display().to_string(), &files::read_text(path)?, known)
+    check_text(&path.display().to_string(), &files::read_text(path)?, known)
 }
 
-fn campaign_of_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
+fn check_text(name: &str, text: &str, known: &Known) -> Result<Campaign, Failure> {
     let campaign = campaign_file::load_with(name, text, known).map_err(|faults| Failure::diagnostics(&faults))?;
     let law = submit::law(&campaign)?;
     let schedule = &campaign.schedule;

@@ -2,15 +2,22 @@
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 mod callbacks;
 mod oidc;
+mod personal;
+mod receipts;
 mod serve;
+mod webhooks;
 mod worklist;
 
 pub use callbacks::CallbacksConfig;
 pub use oidc::OidcConfig;
+pub use personal::PersonalDataConfig;
+pub use receipts::ReceiptsConfig;
 pub use serve::ServeConfig;
+pub use webhooks::WebhooksConfig;
 pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
+use crate::domain::retention::Retention;
 use crate::finance::MailTls;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
@@ -46,10 +53,18 @@ pub struct Config {
     pub oidc: OidcConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
+    /// Where the keys of personal data are.
+    pub personal_data: PersonalDataConfig,
+    /// How long what is not for ever is kept.
+    pub retention: Retention,
     /// The law and the times of callbacks that customers wish for.
     pub callbacks: CallbacksConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
     pub routes: Vec<RouteSpec>,
+    /// How providers sign the receipts that they post, by route.
+    pub receipts: BTreeMap<String, ReceiptsConfig>,
+    /// How events are sent to other systems.
+    pub webhooks: WebhooksConfig,
 }
 
 /// Where things are kept.
@@ -228,8 +243,14 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
         toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
         Figment::from(toml)
     };
-    // The first underscore after the prefix parts section and key; sections are single words, keys may have underscores.
-    let environment = Env::prefixed(PREFIX).filter_map(|key| key.as_str().contains('_').then(|| key.as_str().replacen('_', ".", 1).into()));
+    // The first underscore after the prefix parts section and key; sections are single words but for one, keys may have underscores.
+    let environment = Env::prefixed(PREFIX).filter_map(|key| {
+        let name = key.as_str().to_lowercase();
+        match name.strip_prefix("personal_data_") {
+            Some(rest) => Some(format!("personal_data.{rest}").into()),
+            None => name.contains('_').then(|| name.replacen('_', ".", 1).into()),
+        }
+    });
     figment = figment.merge(environment);
     let flags = [
         ("store.url", overrides.store_url.clone()),
@@ -244,7 +265,22 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "oidc", "worklist", "approval", "callbacks", "routes"];
+const SECTIONS: &[&str] = &[
+    "store",
+    "mail",
+    "engine",
+    "log",
+    "serve",
+    "oidc",
+    "worklist",
+    "approval",
+    "callbacks",
+    "personal_data",
+    "retention",
+    "receipts",
+    "webhooks",
+    "routes",
+];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -265,8 +301,12 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         worklist: section(figment, &root, "worklist", &mut faults),
         oidc: section(figment, &root, "oidc", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
+        personal_data: section(figment, &root, "personal_data", &mut faults),
+        retention: section(figment, &root, "retention", &mut faults),
         callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
+        receipts: receipts::read(figment, &root, &mut faults),
+        webhooks: section(figment, &root, "webhooks", &mut faults),
     };
     faults.extend(config.check());
     if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -293,7 +333,7 @@ fn section<T: DeserializeOwned + Default + JsonSchema>(figment: &Figment, root: 
         match T::deserialize(&Value::from(BTreeMap::from([(key.clone(), value.clone())]))) {
             Ok(_) => drop(good.insert(key.clone(), value.clone())),
             // The message of a secret would quote it.
-            Err(_) if key == "password" => faults.push(format!("{path}: expected a text; {}", place(figment, &path))),
+            Err(_) if key == "password" || path == "personal_data.key" => faults.push(format!("{path}: expected a text; {}", place(figment, &path))),
             Err(e) => faults.push(format!("{path}: {}; {}", e.kind, place(figment, &path))),
         }
     }
@@ -387,10 +427,14 @@ impl Config {
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(self.serve.faults());
+        faults.extend(self.personal_data.faults());
+        faults.extend(self.retention.faults());
         faults.extend(self.callbacks.faults());
         faults.extend(self.worklist.faults());
         faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
+        faults.extend(receipts::faults(&self.receipts, &self.routes));
+        faults.extend(self.webhooks.faults());
         faults
     }
 
@@ -432,9 +476,13 @@ mod tests {
             ("engine", keys_of::<EngineConfig>()),
             ("log", keys_of::<LogConfig>()),
             ("serve", keys_of::<ServeConfig>()),
+            ("webhooks", keys_of::<WebhooksConfig>()),
+            ("receipts.sms-east", keys_of::<ReceiptsConfig>()),
             ("worklist", keys_of::<WorklistConfig>()),
             ("oidc", keys_of::<OidcConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
+            ("personal_data", keys_of::<PersonalDataConfig>()),
+            ("retention", keys_of::<Retention>()),
             ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
@@ -442,7 +490,8 @@ mod tests {
             let part = part.split("\n[").next().unwrap();
             for key in keys {
                 let stands = |l: &str| l.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="));
-                assert!(part.lines().any(stands) || key == "password" && part.contains("TOUCHLINE_MAIL_PASSWORD"), "{section}.{key}");
+                let secret = format!("TOUCHLINE_{}_{}", section.to_uppercase(), key.to_uppercase());
+                assert!(part.lines().any(stands) || ["password", "key"].contains(&key.as_str()) && part.contains(&secret), "{section}.{key}");
             }
         }
     }

@@ -72,7 +72,7 @@ async fn a_scoped_token_reaches_its_section_alone_and_an_expired_one_nothing() {
     assert!(status == 403 && problem["detail"].as_str().unwrap().contains("scopes"), "{problem}");
     let short = house.token("short", &[Role::Compliance], |g| g.expires_at = house.app.now().plus(1_000)).await;
     assert_eq!(house.get(&short, "/v1/me").await.0, 200);
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    touchline::clock::sleep_ms(1_100).await;
     assert_eq!(house.get(&short, "/v1/me").await.0, 401, "it ends on time, though it is remembered");
 }
 

@@ -22,19 +22,23 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 /// An RSA key of openssl's, which ring cannot make itself.
 fn rsa_key() -> Vec<u8> {
     let made = std::process::Command::new("openssl")
-        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"])
+        .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
         .output()
         .unwrap_or_else(|e| panic!("openssl is needed for this test (the setup script installs it): {e}"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    made.stdout
+    // PKCS#8 in PEM.
+    let text: String = String::from_utf8(made.stdout).unwrap().lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
+
+type Signs = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// A key of the provider's, with what signs and what it publishes.
 struct Key {
     alg: &'static str,
     kid: String,
     public: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    sign: Signs,
 }
 
 fn rsa(alg: &'static str, kid: &str, der: &[u8]) -> Key {

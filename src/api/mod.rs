@@ -15,6 +15,8 @@ mod audit;
 mod callbacks;
 mod caller;
 pub mod campaigns;
+mod dead_letters;
+mod events;
 pub mod exports;
 mod extract;
 mod file;
@@ -27,9 +29,12 @@ mod limits;
 mod openapi;
 mod operation;
 mod pages;
+mod privacy;
 mod problem;
+mod receipts;
 mod server;
 mod tokens;
+mod webhooks;
 mod worklist;
 
 pub use caller::{Admitted, Caller, Gate};
@@ -74,6 +79,11 @@ impl House {
     pub fn new(app: Arc<App>, gate: Arc<dyn Gate>) -> Self {
         Self { app, gate, metrics: crate::app::telemetry::metrics(), daemon: None }
     }
+    /// With the engine of this process.
+    #[must_use]
+    pub fn with_engine(self, daemon: crate::app::daemon::DaemonHandle) -> Self {
+        Self { daemon: Some(daemon), ..self }
+    }
     /// Counts a request that was answered, and how long it took.
     fn measured(&self, operation: &Operation, status: u16, took: std::time::Duration) {
         metrics::counter!("touchline_http_requests_total", "operation" => operation.id, "status" => status.to_string()).increment(1);
@@ -86,6 +96,10 @@ pub fn operations() -> Vec<Operation> {
     [
         health::operations(),
         openapi::operations_here(),
+        receipts::operations(),
+        dead_letters::operations(),
+        events::operations(),
+        webhooks::operations(),
         pages::operations(),
         intake::operations(),
         exports::operations(),
@@ -93,11 +107,9 @@ pub fn operations() -> Vec<Operation> {
         campaigns::operations(),
         worklist::operations(),
         callbacks::operations(),
-        intake::operations(),
-        exports::operations(),
-        ask::operations(),
         tokens::operations(),
         audit::operations(),
+        privacy::operations(),
     ]
     .into_iter()
     .flatten()

@@ -156,6 +156,7 @@ impl App {
     pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
         let data = self.config.data_folder();
         let mut checks = doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?;
+        checks.extend(self.key_checks().await?);
         checks.push(doctor::approval(self.config.approval.four_eyes));
         Ok(checks)
     }

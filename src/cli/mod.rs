@@ -6,18 +6,22 @@ mod campaign;
 mod carrier;
 mod client;
 mod completions;
+mod dead_letters;
 mod demo;
 mod doctor;
+mod erase;
 mod explain;
 mod export;
 mod hold;
 mod import;
+mod keys;
 mod log;
 mod migrate;
 mod place;
 mod plan;
 mod rehearse;
 mod resolve;
+mod retention;
 mod run;
 mod schema;
 mod serve;
@@ -26,6 +30,7 @@ mod token;
 pub mod ui;
 mod validate;
 mod verify;
+mod webhooks;
 mod worklist;
 
 use crate::app::{Access, App, Failure};
@@ -114,6 +119,16 @@ enum Command {
     Token(token::Args),
     /// The audit log: verify its chain, list it, print its head.
     Audit(audit::Args),
+    /// Make, list and change the keys that personal data are sealed under.
+    Keys(keys::Args),
+    /// Erase a customer for good; the ledger's sums stand.
+    Erase(erase::Args),
+    /// Remove what has been kept as long as the policy says.
+    Retention(retention::Args),
+    /// Systems that are told events: list, add, remove, enable, replay.
+    Webhooks(webhooks::Args),
+    /// What came in and could not be taken: list, show, retry, close.
+    DeadLetters(dead_letters::Args),
     /// Measure: touches, import, export.
     Bench(bench::Args),
     /// Print a JSON Schema: campaign, mapping or config.
@@ -269,6 +284,11 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Resolve(args) => resolve::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
+        Command::Erase(args) => erase::run(args, context).await,
+        Command::Retention(args) => retention::run(args, context).await,
+        Command::Webhooks(args) => webhooks::run(args, context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

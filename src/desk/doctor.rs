@@ -2,6 +2,7 @@
 use super::DeskResult;
 use crate::domain::holiday;
 use crate::domain::time::{DAY, Timestamp};
+use crate::store::privacy::SealedUnder;
 use crate::store::{Store, StoreError};
 use chrono::Datelike;
 use serde::Serialize;
@@ -38,8 +39,33 @@ impl Check {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self { check, health: Health::Ok, found: found.into(), way_out: String::new() }
     }
+    fn warning(check: &'static str, found: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { check, health: Health::Warning, found: found.into(), way_out: way_out.into() }
+    }
     fn fault(check: &'static str, found: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { check, health: Health::Fault, found: found.into(), way_out: way_out.into() }
+    }
+}
+
+impl Check {
+    /// Where the key of the personal data lies, and what is not sealed under it.
+    pub fn of_keys(beside: bool, under: &[SealedUnder]) -> Vec<Self> {
+        let mut checks = vec![if beside {
+            let way_out = "make one with `touchline keys new`, keep it elsewhere (personal_data.key_file, TOUCHLINE_PERSONAL_DATA_KEY) before the one beside the \
+                           database, and run `touchline keys rotate`";
+            Self::warning("keys", "the key of the personal data lies beside the database: whoever copies the folder has both", way_out)
+        } else {
+            Self::ok("keys", "the key of the personal data is where the settings say")
+        }];
+        let left: u64 = under.iter().filter(|u| !u.current).map(|u| u.values).sum();
+        if left > 0 {
+            checks.push(Self::warning(
+                "sealing",
+                format!("{left} values are not sealed, or under a key that seals no more"),
+                "run `touchline keys rotate`; it may run beside the daemon",
+            ));
+        }
+        checks
     }
 }
 

@@ -3,6 +3,7 @@ use super::DeskResult;
 use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
 use crate::domain::consent::{ConsentRecord, SuppressionRecord};
+use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::{CustomerId, ListId, RouteId};
 use crate::domain::law::Rule;
 use crate::domain::money::micros_to_decimal;
@@ -33,9 +34,9 @@ pub struct Explanation {
 pub struct Identity {
     /// The bank's number.
     pub reference: String,
-    /// First three and last two characters.
+    /// Masked (`+86138****8000`).
     pub phone: Option<String>,
-    /// First character and domain.
+    /// Masked (`z***@bank.example`).
     pub email: Option<String>,
     /// Whether there is a push token.
     pub push: bool,
@@ -269,39 +270,13 @@ async fn is_member(store: &dyn Store, list: ListId, customer: CustomerId) -> Des
 /// A customer with addresses masked.
 pub(super) fn identity(customer: CustomerRow) -> Identity {
     Identity {
-        phone: customer.phone.as_ref().map(|p| mask(p.reveal(), 3, 2)),
-        email: customer.email.as_ref().map(|e| match e.reveal().split_once('@') {
-            Some((name, domain)) => format!("{}@{domain}", mask(name, 1, 0)),
-            None => mask(e.reveal(), 1, 0),
-        }),
+        phone: customer.phone.as_ref().map(Phone::masked),
+        email: customer.email.as_ref().map(EmailAddress::masked),
         push: customer.push.is_some(),
         timezone: customer.timezone.map(|z| z.name().to_owned()),
         language: customer.language,
         branch: customer.branch,
         rm: customer.rm.is_some(),
         reference: customer.reference,
-    }
-}
-
-/// The first `head` and last `tail` characters, stars between; texts too short to hide anything are all stars.
-fn mask(text: &str, head: usize, tail: usize) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() < (head + tail) * 2 {
-        return "*".repeat(chars.len());
-    }
-    let shown = |i: usize| i < head || i >= chars.len() - tail;
-    chars.iter().enumerate().map(|(i, c)| if shown(i) { *c } else { '*' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mask;
-
-    #[test]
-    fn a_mask_hides_most_of_what_it_covers() {
-        assert_eq!(mask("+8613800138000", 3, 2), "+86*********00");
-        assert_eq!(mask("anna", 1, 0), "a***");
-        assert_eq!(mask("a", 1, 0), "*");
-        assert_eq!(mask("", 3, 2), "");
     }
 }

@@ -253,7 +253,7 @@ mod tests {
                 }
                 prop_assert!(task.wakes_at.is_none_or(|wakes| wakes > now), "still awake at minute {minute}");
             }
-            prop_assert!(seen.len() <= 2 && !(referral && !seen.is_empty()));
+            prop_assert!(seen.len() <= 2 && (!referral || seen.is_empty()));
             prop_assert!(seen != [Nudge::Escalated, Nudge::Reminded] && (seen.len() < 2 || seen[0] != seen[1]));
             prop_assert!(referral || task.state != TaskState::Open || seen.contains(&Nudge::Escalated) || due > 560);
         }

@@ -8,8 +8,10 @@ pub mod audit;
 pub mod conformance;
 pub mod contacts;
 pub mod idempotency;
+pub mod inbox;
 pub mod memory;
 mod merge;
+pub mod outbox;
 pub mod privacy;
 pub mod records;
 pub mod sealing;
@@ -31,6 +33,7 @@ use async_trait::async_trait;
 pub use audit::{AuditBook, AuditFilter};
 pub use contacts::ContactBook;
 pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
+pub use privacy::PersonalData;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -332,6 +335,9 @@ pub trait Store:
     + AccessBook
     + AuditBook
     + IdempotencyBook
+    + PersonalData
+    + inbox::Inbox
+    + outbox::Outbox
 {
     /// `memory`, `sqlite` ...
     fn kind(&self) -> &'static str;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::sync::Arc;
 use touchline::api::{Gate, House, Listening, Problem, Serving, operations, start};
-use touchline::app::{App, telemetry};
+use touchline::app::App;
 use touchline::clock::{Clock, SystemClock};
 use touchline::config::{Overrides, load};
 use touchline::domain::access::{Actor, Role, Roles};
@@ -37,7 +37,7 @@ impl Client {
         let store = MemoryStore::new();
         people(&store).await;
         let config = load(None, &Overrides::default()).unwrap();
-        let app = Arc::new(App { config, store: Arc::new(store), clock: Arc::new(SystemClock) });
+        let app = Arc::new(App { config, store: Arc::new(store), clock: Arc::new(SystemClock), ears: Default::default() });
         let house = House::new(app, Arc::new(Stage));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 use touchline::api::{self, House, HouseGate, Listening, Serving};
-use touchline::app::{Access, App, telemetry, tls};
+use touchline::app::{Access, App, tls};
 use touchline::config::{Config, Overrides, load};
 use touchline::desk::tokens;
 use touchline::domain::access::{Actor, Role, Roles};

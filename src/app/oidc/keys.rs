@@ -23,13 +23,18 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Keys, and where they come from.
 pub(super) struct Keys {
+    provider: Arc<Provider>,
+    stale_ms: i64,
+    kept: Arc<Mutex<Kept>>,
+    /// One fetch at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Where keys are fetched.
+struct Provider {
     client: reqwest::Client,
     issuer: String,
     jwks_url: Option<String>,
-    stale_ms: i64,
-    kept: Mutex<Kept>,
-    /// One fetch at a time.
-    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -61,8 +66,8 @@ impl Keys {
         }
         let client = builder.build().map_err(|e| Failure::reach(format!("no HTTP client for the identity provider: {e}")))?;
         let stale_ms = i64::from(config.stale_s) * SECOND;
-        let (issuer, jwks_url) = (issuer.to_owned(), config.jwks_url.clone());
-        Ok(Self { client, issuer, jwks_url, stale_ms, kept: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        let provider = Arc::new(Provider { client, issuer: issuer.to_owned(), jwks_url: config.jwks_url.clone() });
+        Ok(Self { provider, stale_ms, kept: Arc::default(), turn: Arc::default() })
     }
 
     /// The key that a JWT names; one that names none gets the only key of its algorithm.
@@ -72,7 +77,7 @@ impl Keys {
         if let (Some(key), true) = (&found, is_fresh) {
             return Ok(key.clone());
         }
-        self.refresh(at).await;
+        self.refresh(at, found.is_none()).await;
         let (keys, _) = self.at_hand(at);
         if keys.is_empty() {
             return Err(Unknown::Unreachable);
@@ -92,25 +97,35 @@ impl Keys {
         self.lock().tried_at.is_none_or(|then| at.since(then) >= PAUSE_MS)
     }
 
-    async fn refresh(&self, at: Timestamp) {
-        if !self.may_fetch(at) {
-            return;
-        }
-        let _turn = self.turn.lock().await;
-        // Whoever waited for another's fetch has its keys.
-        if !self.may_fetch(at) {
+    /// Fetches, if it is time. Whoever has no key waits for another's fetch; whoever has one that will do does not.
+    async fn refresh(&self, at: Timestamp, waits: bool) {
+        let turn = Arc::clone(&self.turn);
+        let turn = if waits { Some(turn.lock_owned().await) } else { turn.try_lock_owned().ok() };
+        if turn.is_none() || !self.may_fetch(at) {
             return;
         }
         self.lock().tried_at = Some(at);
-        match self.fetch().await {
-            Ok(keys) => {
-                let mut kept = self.lock();
-                (kept.keys, kept.fetched_at) = (keys.into(), Some(at));
+        let (provider, kept) = (Arc::clone(&self.provider), Arc::clone(&self.kept));
+        // A task of its own: whoever shows a made-up key and goes away does not take the minute's fetch along.
+        let fetched = tokio::spawn(async move {
+            let _turn = turn;
+            match provider.fetch().await {
+                Ok(keys) => {
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    (kept.keys, kept.fetched_at) = (keys.into(), Some(at));
+                }
+                Err(fault) => tracing::warn!(fault, "the identity provider's keys could not be fetched; those at hand serve until they are too old"),
             }
-            Err(fault) => tracing::warn!(fault, "the identity provider's keys could not be fetched; those at hand serve until they are too old"),
-        }
+        });
+        let _ = fetched.await;
     }
 
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Provider {
     async fn fetch(&self) -> Result<Vec<Jwk>, String> {
         let url = match &self.jwks_url {
             Some(url) => url.clone(),
@@ -144,10 +159,6 @@ impl Keys {
             }
         }
         serde_json::from_slice(&body).map_err(|e| format!("{url}: not the JSON that was expected: {e}"))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,11 +11,14 @@ mod campaigns;
 mod consents;
 mod contacts;
 mod engine;
+mod inbox;
 #[allow(missing_docs)] // Helpers of tests; their names say what they make.
 pub mod kit;
 mod lists;
 mod money;
+mod outbox;
 mod people;
+mod privacy;
 mod reads;
 mod record;
 mod worklist;
@@ -49,6 +52,9 @@ cases! {
     contacts: a_contact_is_a_touch a_repeated_report_changes_nothing corrections_go_by_the_lattice contradictions_and_strangers_are_refused the_names_of_the_house_are_reserved later_campaigns_see_reported_contacts the_latest_hold_rules a_hold_and_consents_leave_each_other a_lifted_hold_brings_forward the_newest_wish_rules;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
     access: tokens_are_numbered_and_found tokens_are_revoked_once a_use_only_moves_on audit_is_chained audit_is_filtered_and_paged keys_are_claimed_and_answered keys_go_stale_and_are_purged;
+    privacy: found_by_phone_and_email one_batch_may_name_a_customer_twice erased_is_gone_and_sums_stand erased_is_not_begun erased_does_not_come_back_unasked receipts_are_forgotten_in_time forgotten_changes_are_asked_again sealing_anew_ends;
+    inbox: a_repeated_message_changes_nothing receipts_are_open_until_the_engine_has_them what_is_given_up_becomes_a_dead_letter events_are_known_and_forgotten;
+    outbox: settled_touches_are_told_to_whoever_asks rehearsals_are_not_told changes_of_status_are_told withdrawn_consents_are_told_once credits_are_told_as_they_change tasks_are_told deliveries_go_on_replay_and_end;
     worklist: a_key_makes_one_task lists_are_paged_in_order a_change_names_its_version tasks_wake_soonest_first touches_of_closed_tasks_are_told_once the_roster_and_its_loads the_newest_checkpoint_stands;
 }
 

@@ -188,6 +188,7 @@ impl ApprovalBook for MemoryStore {
         run.add_text(&new.source, &new.hash, &new.by, new.at);
         run.note(&new.by, "drafted".to_owned(), new.at);
         state.runs.insert(id, run);
+        state.tell_status(id);
         Ok(row)
     }
 
@@ -216,7 +217,10 @@ impl ApprovalBook for MemoryStore {
         (row.audience_list, row.list, row.audience, row.checksum) = (new.audience, new.list, audience.count, audience.checksum);
         run.rules = rules.to_vec();
         run.add_text(&new.source, &new.hash, &new.by, new.at);
-        run.change_status(&StatusChange { to: Status::Submitted, by: new.by.clone(), why: "submitted".into(), at: new.at, reason: None })
+        let change = StatusChange { to: Status::Submitted, by: new.by.clone(), why: "submitted".into(), at: new.at, reason: None };
+        let row = run.change_status(&change)?;
+        state.tell_status(id);
+        Ok(row)
     }
 
     async fn draft(&self, name: &str) -> StoreResult<Option<CampaignRow>> {
@@ -237,7 +241,9 @@ impl ApprovalBook for MemoryStore {
         run.rules = rules.to_vec();
         run.approved(run.row.revision, approval);
         let change = StatusChange { to: Status::Approved, by: approval.by.clone(), why: approval.why.clone(), at: approval.at, reason: None };
-        run.change_status(&change)
+        let row = run.change_status(&change)?;
+        state.tell_status(id);
+        Ok(row)
     }
 
     async fn approvals(&self, id: CampaignId) -> StoreResult<Vec<ApprovalRow>> {
@@ -256,7 +262,9 @@ impl ApprovalBook for MemoryStore {
         for revision in run.revisions.iter_mut().filter(|r| r.status == RevisionStatus::Approved) {
             (revision.status, revision.approved_by, revision.approved_at) = (RevisionStatus::Open, None, None);
         }
-        Ok(run.row.clone())
+        let row = run.row.clone();
+        state.tell_status(id);
+        Ok(row)
     }
 
     async fn emergency_stop(&self, id: CampaignId, by: &str, why: &str, at: Timestamp) -> StoreResult<CampaignRow> {

@@ -47,6 +47,7 @@ impl CampaignBook for MemoryStore {
         let run = state.run_mut(id)?;
         run.add_text(&new.source, &new.hash, &new.by, new.at);
         run.note(&new.by, "submitted".into(), new.at);
+        state.tell_status(id);
         Ok(row)
     }
 
@@ -83,7 +84,9 @@ impl CampaignBook for MemoryStore {
 
     async fn set_status(&self, id: CampaignId, change: &StatusChange) -> StoreResult<CampaignRow> {
         let mut state = self.lock();
-        state.run_mut(id)?.change_status(change)
+        let row = state.run_mut(id)?.change_status(change)?;
+        state.tell_status(id);
+        Ok(row)
     }
 
     async fn set_wanted(&self, id: CampaignId, wanted: Wanted, by: &str, why: &str, at: Timestamp) -> StoreResult<()> {

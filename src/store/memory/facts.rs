@@ -53,6 +53,7 @@ impl FactBook for MemoryStore {
             !held
         });
         if last {
+            state.tell_credits(campaign, rule, &taken);
             state.replace_credits(campaign, rule, taken);
             state.credits_staged.remove(&key);
         } else {

@@ -81,6 +81,7 @@ impl State {
             tally::of_settled(tallies, &before, &after, None, false);
             next = self.correct_head(&head, &row, next, tallies);
         }
+        self.tell_settled(&row);
         self.put_touch(row);
         if let Some(next) = next {
             self.put_touch(next);

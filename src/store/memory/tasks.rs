@@ -1,8 +1,8 @@
 //! The worklist's book.
 use super::{MemoryStore, not_found};
-use crate::domain::ids::{CustomerId, TaskId};
+use crate::domain::ids::{CampaignId, CustomerId, TaskId};
 use crate::domain::time::Timestamp;
-use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskState};
+use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskKind, TaskState};
 use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,50 @@ impl Worklist {
         self.tasks.insert(task.id, task);
     }
 
+    /// Closed tasks that still have a script or notes.
+    pub(super) fn wordy(&self, before: Timestamp) -> impl Iterator<Item = TaskId> {
+        let has_words = |t: &&Task| t.made.script.is_some() || t.result.as_ref().is_some_and(|r| r.notes.is_some());
+        self.tasks.values().filter(move |t| t.closed_at.is_some_and(|at| at < before)).filter(has_words).map(|t| t.id)
+    }
+
+    /// Checkpoints that are closed.
+    pub(super) fn closed_checkpoints(&self, before: Timestamp) -> impl Iterator<Item = &(CustomerId, String)> {
+        self.checkpoints.iter().filter(move |(_, c)| c.closed && c.at < before).map(|(key, _)| key)
+    }
+
+    fn wipe(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        let notes = task.result.as_mut().and_then(|r| r.notes.take());
+        task.made.script.take().is_some() || notes.is_some()
+    }
+
+    pub(super) fn forget_words(&mut self, before: Timestamp, limit: usize) -> usize {
+        let gone: Vec<TaskId> = self.wordy(before).take(limit).collect();
+        gone.iter().filter(|id| self.wipe(**id)).count()
+    }
+
+    pub(super) fn forget_checkpoints(&mut self, before: Timestamp, limit: usize) -> usize {
+        let gone: Vec<_> = self.closed_checkpoints(before).take(limit).cloned().collect();
+        gone.iter().filter(|key| self.checkpoints.remove(key).is_some()).count()
+    }
+
+    /// What tasks and checkpoints say of a customer; returns how many of each said anything.
+    pub(super) fn erase(&mut self, customer: CustomerId) -> (u64, u64) {
+        let own: Vec<TaskId> = self.tasks.values().filter(|t| t.made.customer == customer).map(|t| t.id).collect();
+        let mut tasks = 0;
+        for id in own {
+            if self.wipe(id) {
+                tasks += 1;
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.version += 1;
+                }
+            }
+        }
+        let before = self.checkpoints.len();
+        self.checkpoints.retain(|(of, _), _| *of != customer);
+        (tasks, (before - self.checkpoints.len()) as u64)
+    }
+
     fn make(&mut self, new: &NewTask) -> (Task, bool) {
         if let Some(task) = self.by_key.get(&new.key).and_then(|id| self.tasks.get(id)) {
             return (task.clone(), false);
@@ -66,6 +110,11 @@ impl Worklist {
     }
 }
 
+/// What an event tells of a task beside what happened.
+fn about(task: &Task) -> (CustomerId, TaskKind, Option<CampaignId>) {
+    (task.made.customer, task.made.kind, task.made.touch.map(|t| t.campaign))
+}
+
 fn fits(filter: &TaskFilter, task: &Task) -> bool {
     filter.rm.as_deref().is_none_or(|rm| task.rm.as_deref().unwrap_or_default() == rm)
         && filter.branch.as_deref().is_none_or(|branch| task.made.branch.as_deref() == Some(branch))
@@ -77,7 +126,15 @@ fn fits(filter: &TaskFilter, task: &Task) -> bool {
 impl TaskBook for MemoryStore {
     async fn make_tasks(&self, new: &[NewTask]) -> StoreResult<Vec<(Task, bool)>> {
         let mut state = self.lock();
-        Ok(new.iter().map(|new| state.worklist.make(new)).collect())
+        let mut made = Vec::with_capacity(new.len());
+        for new in new {
+            let (task, is_new) = state.worklist.make(new);
+            if is_new {
+                state.tell_task(task.id, about(&task), &[TaskEvent::made(new)]);
+            }
+            made.push((task, is_new));
+        }
+        Ok(made)
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
@@ -104,6 +161,7 @@ impl TaskBook for MemoryStore {
                 return Err(StoreError::Conflict(task.moved_on()));
             }
         }
+        let mut told = Vec::with_capacity(changes.len());
         for (task, events) in changes {
             let mut task = task.clone();
             task.version += 1;
@@ -114,7 +172,11 @@ impl TaskBook for MemoryStore {
                 }
             }
             book.history.entry(task.id).or_default().extend(events.iter().cloned());
+            told.push((task.id, about(&task), events));
             book.put(task);
+        }
+        for (id, about, events) in told {
+            state.tell_task(id, about, events);
         }
         Ok(())
     }

@@ -207,6 +207,7 @@ impl FactBook for SqliteStore {
             .collect();
         bulk::write(&mut writing.tx, writing.texts, &WAITING, &rows).await?;
         if last {
+            super::outbox::tell_credits(&mut writing.tx, campaign, rule).await?;
             for sql in [
                 "DELETE FROM credit WHERE campaign_id = ?1 AND rule = ?2",
                 "INSERT INTO credit SELECT * FROM credit_waiting WHERE campaign_id = ?1 AND rule = ?2",

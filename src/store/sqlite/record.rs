@@ -7,7 +7,7 @@ use super::batches::by_keys;
 use super::bulk::{self, Form};
 use super::rows::{self, INSERT, SETTLE, cells, change};
 use super::sums::Sums;
-use super::{SqliteStore, Writing, batches, corrections, lease, reports};
+use super::{SqliteStore, Writing, batches, corrections, lease, outbox, reports};
 use crate::domain::ids::{BatchId, CampaignId, TouchKey};
 use crate::domain::outcome::Reason;
 use crate::domain::tally::Tallies;
@@ -58,9 +58,12 @@ pub(super) async fn record(store: &SqliteStore, fence: i64, settlements: &[Settl
     call_off_what_would_wait(&mut writing, &mut plain, &mut odd).await?;
     let mut changes = Changes::default();
     let differing = settle_plain(&mut writing, &mut plain, &mut changes).await?;
+    let mut corrected = Vec::new();
     for settlement in differing.into_iter().chain(odd) {
         corrections::settle(&mut writing, &settlement, &mut changes).await?;
+        corrected.push(settlement.touch.key);
     }
+    outbox::tell_settled(&mut writing, &plain, &corrected, &changes.skipped).await?;
     batches::close(&mut writing.tx, closed).await?;
     let mut recorded = Recorded { skipped: changes.skipped, tallies: Vec::new() };
     for (campaign, sums) in changes.sums {
