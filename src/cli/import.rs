@@ -101,7 +101,10 @@ async fn send(daemon: &Client, args: &Args, progress: &Arc<Progress>) -> Result<
         query.push(("list", name));
     }
     let sending = Arc::clone(progress);
-    let mut intake = daemon.upload::<Intake>(path, &query, &args.file, move |sent| sending.set(sent)).await?.value;
+    // What the daemon calls mapping and body are files here.
+    let retold = |text: &str| text.replace(&kept, &args.mapping.display().to_string()).replace("the body", &args.file.display().to_string());
+    let sent = daemon.upload::<Intake>(path, &query, &args.file, move |sent| sending.set(sent)).await;
+    let mut intake = sent.map_err(Failure::from).map_err(|f| if f.code == 1 { Failure::no(retold(&f.text)) } else { f })?.value;
     progress.part(&format!("importing {}", kind.name()), true);
     progress.total(intake.sums.bytes_total);
     while !intake.state.is_over() {
@@ -110,7 +113,7 @@ async fn send(daemon: &Client, args: &Args, progress: &Arc<Progress>) -> Result<
     }
     let Some(mut report) = intake.report.filter(|_| intake.state == IntakeState::Done) else {
         let fault = intake.fault.unwrap_or_else(|| "the daemon took nothing of the file: send it again".to_owned());
-        return Err(Failure::no(fault.replace(&kept, &args.mapping.display().to_string()).replace("the body", &args.file.display().to_string())));
+        return Err(Failure::no(retold(&fault)));
     };
     if report.rejects.is_some() {
         let to = rejects_path(&args.file, args.rejects.as_deref());
