@@ -24,7 +24,7 @@ pub fn operations() -> Vec<Operation> {
             .about(
                 "Contact details, attributes and all words about the customer go; the ledger keeps the number under a pseudonym, so that every sum \
                  stands. Exports made before stay as they are and verify as before. The reference and the telephone number are barred from \
-                 being imported again unasked. Doing it twice changes nothing.",
+                 being imported again unasked. Afterwards the reference is unknown: a second call answers 404.",
             )
             .allow(&[Role::Compliance])
             .path_text("reference", "The bank's reference of the customer.", "C0001234")

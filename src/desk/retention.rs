@@ -27,6 +27,7 @@ fn before(policy: &Retention, what: Retained, at: Timestamp) -> Timestamp {
     match what {
         Retained::Receipts => Retention::before(policy.receipts_days, at),
         Retained::Tasks => Retention::before(policy.tasks_days, at),
+        Retained::DeadLetters => Retention::before(policy.dead_letters_days, at),
         Retained::Checkpoints => Retention::before(policy.checkpoints_days, at),
         // Needed for as long as a page that was read is being decided on: what was read before is asked for again.
         Retained::ContactChanges => at,

@@ -21,11 +21,14 @@ pub struct Retention {
     /// Checkpoints, after they are closed. No law asks for them.
     #[schemars(range(min = 1, max = 36_500))]
     pub checkpoints_days: u32,
+    /// Dead letters, after somebody has dealt with them. No law asks for them.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub dead_letters_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { receipts_days: 1_827, tasks_days: 1_096, checkpoints_days: 180 }
+        Self { receipts_days: 1_827, tasks_days: 1_096, checkpoints_days: 180, dead_letters_days: 180 }
     }
 }
 
@@ -36,7 +39,12 @@ impl Retention {
     }
     /// Faults of the settings.
     pub fn faults(&self) -> Vec<String> {
-        let days = [("receipts_days", self.receipts_days), ("tasks_days", self.tasks_days), ("checkpoints_days", self.checkpoints_days)];
+        let days = [
+            ("receipts_days", self.receipts_days),
+            ("tasks_days", self.tasks_days),
+            ("checkpoints_days", self.checkpoints_days),
+            ("dead_letters_days", self.dead_letters_days),
+        ];
         let wrong = days.into_iter().filter(|(_, n)| !(1..=36_500).contains(n));
         wrong.map(|(key, n)| format!("retention.{key}: expected 1 to 36500 days, found {n}")).collect()
     }

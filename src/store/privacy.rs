@@ -88,19 +88,22 @@ pub enum Retained {
     Tasks,
     /// Closed checkpoints.
     Checkpoints,
+    /// Dead letters that somebody has dealt with: what was sent, as it was sent.
+    DeadLetters,
     /// The log of changed contactability: only a page that was read before a change and is decided on after it asks for it.
     ContactChanges,
 }
 
 impl Retained {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Receipts, Self::Tasks, Self::Checkpoints, Self::ContactChanges];
+    pub const ALL: [Self; 5] = [Self::Receipts, Self::Tasks, Self::Checkpoints, Self::DeadLetters, Self::ContactChanges];
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Receipts => "receipts",
             Self::Tasks => "tasks",
             Self::Checkpoints => "checkpoints",
+            Self::DeadLetters => "dead_letters",
             Self::ContactChanges => "contact_changes",
         }
     }

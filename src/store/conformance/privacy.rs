@@ -6,6 +6,7 @@ use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::CustomerId;
 use crate::domain::outcome::Reason;
 use crate::domain::touch::State;
+use crate::store::inbox::{DeadKind, NewDeadLetter};
 use crate::store::privacy::{ERASED, Erasure, Retained};
 use crate::store::{CustomerInput, ReceiptRow, Store, StoreError};
 
@@ -139,6 +140,18 @@ pub async fn receipts_are_forgotten_in_time(store: &dyn Store) {
     let left = store.receipts(bed.key(0, 0)).await.unwrap().len() + store.receipts(bed.key(1, 0)).await.unwrap().len();
     assert_eq!(left, 3, "newer ones stay");
     assert_eq!(store.touch(bed.key(0, 0)).await.unwrap().map(|t| t.state), Some(State::Started), "and so does the ledger");
+}
+
+pub async fn dead_letters_are_forgotten_once_dealt_with(store: &dyn Store) {
+    let letter = |reason: &str| NewDeadLetter { source: "sms-east".into(), kind: DeadKind::Receipts, reason: reason.into(), raw: vec![0, 159] };
+    store.keep_dead_letters(&[letter("a"), letter("b")], T0).await.unwrap();
+    let first = store.dead_letters(false, 0, 10).await.unwrap()[0].id;
+    assert!(store.close_dead_letter(first, "read by hand", hours(1)).await.unwrap());
+    assert_eq!(store.forget(Retained::DeadLetters, hours(1), 10).await.unwrap(), 0, "not before its time");
+    assert_eq!(store.outdated(Retained::DeadLetters, hours(2)).await.unwrap(), 1);
+    assert_eq!(store.forget(Retained::DeadLetters, hours(2), 10).await.unwrap(), 1);
+    let left = store.dead_letters(false, 0, 10).await.unwrap();
+    assert_eq!(left.iter().map(|l| l.letter.reason.as_str()).collect::<Vec<_>>(), ["b"], "one that waits for somebody stays");
 }
 
 pub async fn forgotten_changes_are_asked_again(store: &dyn Store) {

@@ -18,6 +18,18 @@ pub(super) struct Inbound {
     ratings: BTreeMap<(String, String), Rating>,
 }
 
+impl Inbound {
+    /// Dead letters that were dealt with before an instant.
+    pub(super) fn closed_letters(&self, before: Timestamp) -> impl Iterator<Item = i64> {
+        self.letters.values().filter(move |l| l.closed.as_ref().is_some_and(|(at, _)| *at < before)).map(|l| l.id)
+    }
+
+    pub(super) fn forget_letters(&mut self, before: Timestamp, limit: usize) -> usize {
+        let gone: Vec<i64> = self.closed_letters(before).take(limit).collect();
+        gone.iter().filter(|id| self.letters.remove(id).is_some()).count()
+    }
+}
+
 #[derive(Clone)]
 struct Kept {
     receipt: InboxReceipt,

@@ -49,6 +49,7 @@ impl PersonalData for MemoryStore {
             Retained::Receipts => state.receipts.values().flatten().filter(|r| r.at < before).count(),
             Retained::Tasks => state.worklist.wordy(before).count(),
             Retained::Checkpoints => state.worklist.closed_checkpoints(before).count(),
+            Retained::DeadLetters => state.inbound.closed_letters(before).count(),
             // Each customer's newest change alone is kept.
             Retained::ContactChanges => 0,
         };
@@ -71,6 +72,7 @@ impl PersonalData for MemoryStore {
             }
             Retained::Tasks => left -= state.worklist.forget_words(before, limit),
             Retained::Checkpoints => left -= state.worklist.forget_checkpoints(before, limit),
+            Retained::DeadLetters => left -= state.inbound.forget_letters(before, limit),
             Retained::ContactChanges => {}
         }
         Ok((limit - left) as u64)

@@ -63,6 +63,9 @@ impl PersonalData for SqliteStore {
             Retained::Checkpoints => {
                 sqlx::query_scalar("SELECT count(*) FROM checkpoint WHERE closed = 1 AND at < ?").bind(before.0).fetch_one(&mut *reader).await?
             }
+            Retained::DeadLetters => {
+                sqlx::query_scalar("SELECT count(*) FROM dead_letter WHERE closed_at < ?").bind(before.0).fetch_one(&mut *reader).await?
+            }
         };
         Ok(n.unsigned_abs())
     }
@@ -85,6 +88,10 @@ impl PersonalData for SqliteStore {
             Retained::Checkpoints => {
                 let sql = "DELETE FROM checkpoint WHERE (customer_id, name) IN \
                      (SELECT customer_id, name FROM checkpoint WHERE closed = 1 AND at < ? LIMIT ?)";
+                sqlx::query(sql).bind(before.0).bind(limit).execute(&mut *writing.tx).await?.rows_affected()
+            }
+            Retained::DeadLetters => {
+                let sql = "DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE closed_at < ? LIMIT ?)";
                 sqlx::query(sql).bind(before.0).bind(limit).execute(&mut *writing.tx).await?.rows_affected()
             }
             // Whoever has read a page before the floor asks for all of its customers again: nothing is overlooked.

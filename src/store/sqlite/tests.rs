@@ -114,3 +114,50 @@ async fn the_plans_of_the_hot_statements_search_by_key() {
         assert!(plan.iter().any(|s| s.contains("SEARCH touch USING PRIMARY KEY (customer_id=? AND campaign_id=? AND seq=?)")), "{plan:?}");
     }
 }
+
+/// What sealing and the blind index cost, in one run: `cargo test --lib what_sealing_costs -- --ignored --nocapture`. In an optimised build the
+/// shares of the cipher and of the digits are far smaller than in a debug build; those of SQLite are the same.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn what_sealing_costs() {
+    const N: usize = 60_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = scratch(&folder).await;
+    let customers: Vec<_> = (1..=N).map(kit::person).collect();
+    let timed = |what: &str, begun: std::time::Instant| println!("{what}: {:.0} rows/s", N as f64 / begun.elapsed().as_secs_f64());
+    let begun = crate::clock::monotonic();
+    for batch in customers.chunks(20_000) {
+        store.put_customers(batch, None).await.unwrap();
+    }
+    timed("import, sealed and indexed", begun);
+    let begun = crate::clock::monotonic();
+    for (n, customer) in customers.iter().enumerate() {
+        let row =
+            crate::store::CustomerRow { phone: customer.phone.clone(), ..crate::store::merge::blank(crate::domain::ids::CustomerId(n as i64), "") };
+        put_customers::SealedValues::of(&store.sealer, &row).unwrap();
+    }
+    timed("sealing one value a row", begun);
+    sqlx::query("DELETE FROM contact_hash").execute(&mut store.writer.lock().await.conn).await.unwrap();
+    let begun = crate::clock::monotonic();
+    for (n, batch) in customers.chunks(20_000).enumerate() {
+        let mut writer = store.writer.lock().await;
+        let mut writing = writer.begin().await.unwrap();
+        let mut hashes = contact_hash::Changes::new(&store.sealer);
+        for (i, customer) in batch.iter().enumerate() {
+            let id = crate::domain::ids::CustomerId((n * 20_000 + i + 1) as i64);
+            hashes.of(id, (None, None), (customer.phone.as_ref(), customer.email.as_ref()));
+        }
+        hashes.write(&mut writing).await.unwrap();
+        writing.commit().await.unwrap();
+    }
+    timed("the blind index alone, phone and e-mail", begun);
+    let ids: Vec<_> = (1..=N as i64).map(crate::domain::ids::CustomerId).collect();
+    let needs = crate::store::Needs { phone: true, ..Default::default() };
+    let begun = crate::clock::monotonic();
+    assert_eq!(store.members(&ids, needs).await.unwrap().len(), N);
+    timed("reading the telephone, sealed", begun);
+    sqlx::query("UPDATE customer SET phone = '+8613800' || id").execute(&mut store.writer.lock().await.conn).await.unwrap();
+    let begun = crate::clock::monotonic();
+    assert_eq!(store.members(&ids, needs).await.unwrap().len(), N);
+    timed("reading the telephone, open", begun);
+}
