@@ -94,8 +94,14 @@ impl House {
         self.daemon.take().unwrap().terminate()
     }
 
-    /// A request and its answer, which must have this status. Whoever asks too often waits, as the daemon asks for.
+    /// A request and its answer, which must have this status.
     pub async fn ask(&self, who: &str, method: Method, path: &str, sent: Sent<'_>, status: u16) -> Value {
+        let (found, answer) = self.answer(who, &method, path, sent).await;
+        assert_eq!(found, status, "{method} {path} as {who}: expected {status}, found {found}: {answer}");
+        answer
+    }
+    /// A request, the status of its answer, and the answer. Whoever asks too often waits, as the daemon asks for.
+    pub async fn answer(&self, who: &str, method: &Method, path: &str, sent: Sent<'_>) -> (u16, Value) {
         for _ in 0..100 {
             let mut request = self.daemon().request(method.clone(), path, &self.tokens[who]);
             request = match &sent {
@@ -107,12 +113,10 @@ impl House {
             let answer = request.send().await.unwrap_or_else(|e| panic!("{method} {path} as {who}: no answer: {e:?}"));
             let found = answer.status().as_u16();
             let text = answer.text().await.unwrap();
-            if found == 429 && status != 429 {
-                sleep_ms(200).await;
-                continue;
+            if found != 429 {
+                return (found, serde_json::from_str(&text).unwrap_or(Value::String(text)));
             }
-            assert_eq!(found, status, "{method} {path} as {who}: expected {status}, found {found}: {text}");
-            return serde_json::from_str(&text).unwrap_or(Value::String(text));
+            sleep_ms(200).await;
         }
         panic!("{method} {path} as {who}: refused as too many for 20 seconds");
     }
