@@ -145,6 +145,8 @@ pub async fn exports(house: &House, facts: &Facts) {
     let (touches, rows) = house.export("touches", "jsonl").await;
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(touches["rows"], rows.len(), "{touches}");
+    let steps: BTreeSet<(&str, &str)> = rows.iter().map(|t| (t["reference"].as_str().unwrap(), t["step"].as_str().unwrap())).collect();
+    assert_eq!(steps.len(), rows.len(), "through pause, stop, kill and revision nobody has met a step twice");
     let cost: Decimal = rows.iter().map(|t| decimal(&t["cost"])).sum();
     assert_eq!(cost, decimal(&report["cost"]["amount"]), "the touches' costs are the report's");
     verify(house, &touches).await;
