@@ -22,6 +22,8 @@ pub struct House {
     pub folder: tempfile::TempDir,
     settings: String,
     daemon: Option<Daemon>,
+    /// What the daemons that have ended had logged.
+    pub log: Vec<String>,
     pub tokens: BTreeMap<&'static str, String>,
 }
 
@@ -72,7 +74,7 @@ impl House {
         });
         let tokens = tokens.collect();
         let settings = settings(folder.path());
-        let mut house = Self { folder, settings, daemon: None, tokens };
+        let mut house = Self { folder, settings, daemon: None, log: Vec::new(), tokens };
         house.start();
         house
     }
@@ -87,11 +89,15 @@ impl House {
     }
     /// kill -9.
     pub fn kill(&mut self) {
-        self.daemon.take().unwrap().kill();
+        let daemon = self.daemon.take().unwrap();
+        self.log.extend(daemon.logged());
+        daemon.kill();
     }
-    /// Asks it to end in order: how it ended, and what it had logged.
-    pub fn end(&mut self) -> (std::process::ExitStatus, Vec<String>) {
-        self.daemon.take().unwrap().terminate()
+    /// Asks it to end in order, and waits.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        let (status, log) = self.daemon.take().unwrap().terminate();
+        self.log.extend(log);
+        status
     }
 
     /// A request and its answer, which must have this status.

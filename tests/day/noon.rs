@@ -112,6 +112,26 @@ pub async fn wish(house: &House) {
     .await;
 }
 
+/// A call that an RM has made of her own: on record once, however often and in whatever order it is reported.
+pub async fn report_a_call(house: &House) {
+    let (customer, began) = (reference(804), now() - Duration::minutes(5));
+    let told = |disposition: &str, minute: i64| {
+        let at = (began + Duration::minutes(minute)).to_rfc3339();
+        let call = json!({"id": "desk-1", "customer": customer, "purpose": "service", "started_at": began.to_rfc3339(), "disposition": disposition, "connected_s": 120, "at": at});
+        json!({"happened": call})
+    };
+    house.post("ravi", "/v1/callbacks", told("interested", 3), 404).await;
+    let made = house.post("rita", "/v1/callbacks", told("interested", 3), 201).await;
+    assert_eq!((&made["contact"]["state"], &made["contact"]["disposition"]), (&json!("reached"), &json!("interested")), "{made}");
+    let again = house.post("rita", "/v1/callbacks", told("interested", 3), 200).await;
+    assert_eq!(again["contact"]["touch"], made["contact"]["touch"], "the same report again is the same contact");
+    let older = house.post("rita", "/v1/callbacks", told("no_answer", 2), 200).await;
+    assert_eq!(older["contact"]["disposition"], "interested", "an older word that comes late changes nothing: {older}");
+    let timeline = house.get("rita", &format!("/v1/customers/{customer}/timeline")).await;
+    assert_eq!(timeline["reported"].as_array().map(Vec::len), Some(1), "one contact is on record: {timeline}");
+    house.ask("ravi", Method::GET, &format!("/v1/customers/{customer}/timeline"), Sent::Nothing, 404).await;
+}
+
 /// "I am meeting her": rita's last eight customers, before the campaign comes to them.
 pub async fn hold(house: &House) -> Vec<String> {
     let held: Vec<String> = (1..=CUSTOMERS).rev().filter(|i| rm_of(*i) == "rita").take(8).map(reference).collect();
