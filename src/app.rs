@@ -7,8 +7,13 @@ pub mod demo;
 mod failure;
 pub mod files;
 pub mod inbound;
+pub mod intakes;
+pub mod mappings;
+pub mod oidc;
 pub mod operate;
 pub mod outcome;
+pub mod privacy;
+mod private;
 pub mod rehearse;
 pub mod run;
 pub mod telemetry;
@@ -28,6 +33,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::law::LawBook;
 use crate::domain::time::Timestamp;
 use crate::store::memory::MemoryStore;
+use crate::store::sealing::KeySource;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{CampaignRow, Status, StatusChange, Store, StoreError};
 use std::path::{Path, PathBuf};
@@ -61,7 +67,7 @@ pub struct App {
 impl App {
     /// Opens the store that the settings name.
     pub async fn open(config: Config, access: Access) -> Result<Self, Failure> {
-        let store = open_store(&config.store_url(), access).await?;
+        let store = open_store(&config.store_url(), access, privacy::key_source(&config)?).await?;
         Ok(Self { config, store, clock: Arc::new(SystemClock), ears: inbound::Ears::default() })
     }
 
@@ -91,9 +97,14 @@ impl App {
         read_campaign(path, &self.known().await?)
     }
 
-    /// Checks a campaign file's text against this store and these routes; `name` is what its faults call it.
+    /// Reads the text of a campaign file against this store and these routes. `name`: what its faults call it.
     pub async fn campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
         check_text(name, text, &self.known().await?)
+    }
+
+    /// As [`check_campaign`], of a text.
+    pub fn check_campaign_text(&self, name: &str, text: &str) -> Result<Campaign, Failure> {
+        check_text(name, text, &known_routes(&self.config))
     }
 
     /// The campaign of a run, from the file kept with it.
@@ -141,7 +152,7 @@ impl App {
 }
 
 /// Opens a store by its URL.
-pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Failure> {
+pub async fn open_store(url: &str, access: Access, keys: KeySource) -> Result<Arc<dyn Store>, Failure> {
     if url == "memory:" {
         return Ok(Arc::new(MemoryStore::new()));
     }
@@ -152,7 +163,8 @@ pub async fn open_store(url: &str, access: Access) -> Result<Arc<dyn Store>, Fai
         )));
     };
     let path = PathBuf::from(path.trim_start_matches("//"));
-    let options = Options { create: matches!(access, Access::Write | Access::Rehearse), durable: access != Access::Rehearse, ..Options::default() };
+    let options =
+        Options { create: matches!(access, Access::Write | Access::Rehearse), durable: access != Access::Rehearse, keys, ..Options::default() };
     let opened = SqliteStore::open_with(&path, options).await.map_err(|fault| match fault {
         // What the database itself says does not name the file.
         StoreError::Unusable(text) if !text.contains(&*path.to_string_lossy()) => StoreError::Unusable(format!("{}: {text}", path.display())),

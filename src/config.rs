@@ -1,18 +1,25 @@
 //! Typed settings: defaults, then the TOML file, then `TOUCHLINE_*` in the environment, then flags. Every fault is reported at
 //! once, with its key, where it was set, and what was expected. `config.default.toml` is the reference of all keys.
 mod callbacks;
+mod mail;
+mod oidc;
+mod personal;
 mod receipts;
 mod serve;
 mod webhooks;
 mod worklist;
 
 pub use callbacks::CallbacksConfig;
+pub use mail::{MailConfig, Secret};
+pub use oidc::OidcConfig;
+pub use personal::PersonalDataConfig;
 pub use receipts::ReceiptsConfig;
 pub use serve::ServeConfig;
 pub use webhooks::WebhooksConfig;
 pub use worklist::WorklistConfig;
 
 use crate::channels::route::{RouteSpec, check_routes, default_routes};
+use crate::domain::retention::Retention;
 use crate::finance::MailTls;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Value};
@@ -44,8 +51,14 @@ pub struct Config {
     pub serve: ServeConfig,
     /// How tasks are given to relationship managers.
     pub worklist: WorklistConfig,
+    /// The bank's identity provider.
+    pub oidc: OidcConfig,
     /// Who must approve what.
     pub approval: ApprovalConfig,
+    /// Where the keys of personal data are.
+    pub personal_data: PersonalDataConfig,
+    /// How long what is not for ever is kept.
+    pub retention: Retention,
     /// The law and the times of callbacks that customers wish for.
     pub callbacks: CallbacksConfig,
     /// Provider accounts. None given: simulated ones, which contact nobody.
@@ -64,66 +77,6 @@ pub struct StoreConfig {
     pub url: Option<String>,
     /// The data folder; left out: `touchline` in the user's data folder (`$XDG_DATA_HOME`, `~/.local/share`), else `./touchline-data`.
     pub data: Option<PathBuf>,
-}
-
-/// How the finance export is mailed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct MailConfig {
-    /// The SMTP server; left out: nothing is mailed.
-    pub host: Option<String>,
-    /// Its port.
-    #[schemars(range(min = 1))]
-    pub port: u16,
-    /// Encryption.
-    pub tls: MailTls,
-    /// The sender's address.
-    pub from: String,
-    /// The account, if the server asks for one.
-    pub user: Option<String>,
-    /// Its password: from the environment alone (`TOUCHLINE_MAIL_PASSWORD`).
-    #[serde(skip_serializing)]
-    pub password: Option<Secret>,
-    /// PEM file of the bank's own certificate authority, trusted beside the public ones.
-    pub ca_file: Option<PathBuf>,
-    /// Seconds that each answer of the server may take.
-    pub timeout_s: u64,
-    /// Data files are attached while they have no more bytes than this together; else the mail names the export's folder.
-    pub attach_limit_bytes: u64,
-}
-
-impl Default for MailConfig {
-    fn default() -> Self {
-        Self {
-            host: None,
-            port: 587,
-            tls: MailTls::Starttls,
-            from: "touchline@localhost".to_owned(),
-            user: None,
-            password: None,
-            ca_file: None,
-            timeout_s: 30,
-            attach_limit_bytes: 10 << 20,
-        }
-    }
-}
-
-/// A text that never prints itself.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text, for the server that asks for it alone.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
 }
 
 /// The engine's sizes and periods.
@@ -232,8 +185,14 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
         toml.data().map_err(|e| vec![format!("{}: {}", path.display(), e.kind)])?;
         Figment::from(toml)
     };
-    // The first underscore after the prefix parts section and key; sections are single words, keys may have underscores.
-    let environment = Env::prefixed(PREFIX).filter_map(|key| key.as_str().contains('_').then(|| key.as_str().replacen('_', ".", 1).into()));
+    // The first underscore after the prefix parts section and key; sections are single words but for one, keys may have underscores.
+    let environment = Env::prefixed(PREFIX).filter_map(|key| {
+        let name = key.as_str().to_lowercase();
+        match name.strip_prefix("personal_data_") {
+            Some(rest) => Some(format!("personal_data.{rest}").into()),
+            None => name.contains('_').then(|| name.replacen('_', ".", 1).into()),
+        }
+    });
     figment = figment.merge(environment);
     let flags = [
         ("store.url", overrides.store_url.clone()),
@@ -248,7 +207,22 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<St
     from_figment(&figment)
 }
 
-const SECTIONS: &[&str] = &["store", "mail", "engine", "log", "serve", "worklist", "approval", "callbacks", "routes", "receipts", "webhooks"];
+const SECTIONS: &[&str] = &[
+    "store",
+    "mail",
+    "engine",
+    "log",
+    "serve",
+    "oidc",
+    "worklist",
+    "approval",
+    "callbacks",
+    "personal_data",
+    "retention",
+    "receipts",
+    "webhooks",
+    "routes",
+];
 
 fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
     let data = figment.data().map_err(|e| e.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())?;
@@ -267,7 +241,10 @@ fn from_figment(figment: &Figment) -> Result<Config, Vec<String>> {
         log: section(figment, &root, "log", &mut faults),
         serve: section(figment, &root, "serve", &mut faults),
         worklist: section(figment, &root, "worklist", &mut faults),
+        oidc: section(figment, &root, "oidc", &mut faults),
         approval: section(figment, &root, "approval", &mut faults),
+        personal_data: section(figment, &root, "personal_data", &mut faults),
+        retention: section(figment, &root, "retention", &mut faults),
         callbacks: section(figment, &root, "callbacks", &mut faults),
         routes: routes(figment, &root, &mut faults),
         receipts: receipts::read(figment, &root, &mut faults),
@@ -298,7 +275,7 @@ fn section<T: DeserializeOwned + Default + JsonSchema>(figment: &Figment, root: 
         match T::deserialize(&Value::from(BTreeMap::from([(key.clone(), value.clone())]))) {
             Ok(_) => drop(good.insert(key.clone(), value.clone())),
             // The message of a secret would quote it.
-            Err(_) if key == "password" => faults.push(format!("{path}: expected a text; {}", place(figment, &path))),
+            Err(_) if key == "password" || path == "personal_data.key" => faults.push(format!("{path}: expected a text; {}", place(figment, &path))),
             Err(e) => faults.push(format!("{path}: {}; {}", e.kind, place(figment, &path))),
         }
     }
@@ -392,8 +369,11 @@ impl Config {
             faults.push("store.url (--store): expected sqlite:PATH, for example sqlite:/var/lib/touchline/touchline.sqlite".to_owned());
         }
         faults.extend(self.serve.faults());
+        faults.extend(self.personal_data.faults());
+        faults.extend(self.retention.faults());
         faults.extend(self.callbacks.faults());
         faults.extend(self.worklist.faults());
+        faults.extend(self.oidc.faults());
         faults.extend(check_routes(&self.routes));
         faults.extend(receipts::faults(&self.receipts, &self.routes));
         faults.extend(self.webhooks.faults());
@@ -441,7 +421,10 @@ mod tests {
             ("webhooks", keys_of::<WebhooksConfig>()),
             ("receipts.sms-east", keys_of::<ReceiptsConfig>()),
             ("worklist", keys_of::<WorklistConfig>()),
+            ("oidc", keys_of::<OidcConfig>()),
             ("approval", keys_of::<ApprovalConfig>()),
+            ("personal_data", keys_of::<PersonalDataConfig>()),
+            ("retention", keys_of::<Retention>()),
             ("callbacks", keys_of::<CallbacksConfig>()),
             ("[routes", keys_of::<RouteSpec>()),
         ] {
@@ -449,7 +432,8 @@ mod tests {
             let part = part.split("\n[").next().unwrap();
             for key in keys {
                 let stands = |l: &str| l.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="));
-                assert!(part.lines().any(stands) || key == "password" && part.contains("TOUCHLINE_MAIL_PASSWORD"), "{section}.{key}");
+                let secret = format!("TOUCHLINE_{}_{}", section.to_uppercase(), key.to_uppercase());
+                assert!(part.lines().any(stands) || ["password", "key"].contains(&key.as_str()) && part.contains(&secret), "{section}.{key}");
             }
         }
     }

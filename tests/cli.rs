@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/four_eyes.rs"]
+mod four_eyes;
 
 use desk::{CAMPAIGN, Desk, MAP};
 use serde_json::Value;
@@ -111,7 +113,7 @@ journey:\n  - {step: task, channel: worklist, routes: [fast]}\nstop_on: []\n";
 fn is_a_report(report: &Value, campaign: &str, audience: i64) {
     assert_eq!(report["campaign"], campaign);
     assert!(report["version"].as_i64().unwrap() >= 1);
-    assert!(["finished", "stopped", "running", "paused", "submitted", "approved"].contains(&report["status"].as_str().unwrap()));
+    assert!(["finished", "stopped", "running", "paused", "submitted", "approved", "scheduled"].contains(&report["status"].as_str().unwrap()));
     assert_eq!(report["audience"], audience);
     let counts = report["counts"].as_object().unwrap();
     let states = ["pending", "scheduled", "started", "reached", "missed", "refused", "uncertain", "suppressed", "held_out", "expired", "cancelled"];

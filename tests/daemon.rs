@@ -54,8 +54,10 @@ fn campaign(name: &str, start: &str, rate: &str, route: &str) -> Campaign {
 
 const PAST: &str = "2020-01-01T00:00";
 
+/// Handed in, approved and started: it begins at its first moment.
 async fn enter(app: &App, campaign: &Campaign) -> CampaignRow {
-    app.enter(std::slice::from_ref(campaign), "tester").await.unwrap_or_else(|f| panic!("{}", f.text)).remove(0)
+    app.enter(std::slice::from_ref(campaign), "tester").await.unwrap_or_else(|f| panic!("{}", f.text));
+    control::start(app.store.as_ref(), &campaign.name, "tester", "its time has come", app.eyes(campaign, false), app.now()).await.unwrap()
 }
 
 /// Looks until it is so; a minute is a hang.

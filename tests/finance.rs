@@ -61,7 +61,7 @@ async fn every_customer_is_in_the_results_once_with_a_state(#[values(On::Memory,
     assert_eq!((rows[0]["rule"].as_str(), rows[0]["first_started_at"].as_str()), ("cn-bank@2026.1/window.call", "2026-11-24T01:00:00Z"));
     assert_eq!((rows[9]["state"].as_str(), rows[9]["reason"].as_str(), rows[9]["last_ended_at"].as_str()), ("pending", "none", ""));
     let raw = std::fs::read_to_string(report.folder.join("results.csv")).unwrap();
-    assert!(raw.contains("\"=1+1\"") && raw.contains("\"-000042\"") && raw.contains("\"@ref, \"\"old\"\"\""), "{raw}");
+    assert!(raw.contains("\"'=1+1\"") && raw.contains("\"'-000042\"") && raw.contains("\"'@ref, \"\"old\"\"\""), "{raw}");
     assert_intact(&bank, &report.folder).await;
 }
 
@@ -290,4 +290,26 @@ async fn audiences_of_several_pages(#[values(On::Memory, On::Sqlite)] on: On) {
             What::Conversions => assert_eq!(totals.sums["CNY"].credited, line.amount),
         }
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_erasure_leaves_old_exports_and_sums_as_they_were(#[values(On::Memory, On::Sqlite)] on: On) {
+    let bank = played(on).await;
+    let out = tempfile::tempdir().unwrap();
+    let mut exports = Vec::new();
+    for what in [What::Results, What::Touches] {
+        exports.push(make(&bank, out.path(), what, ExportFormat::Csv).await);
+    }
+    let erasure = |customer| touchline::store::privacy::Erasure { customer, by: "officer".into(), why: "a letter".into(), at: bank.now() };
+    bank.store().erase(&erasure(bank.ids[1])).await.unwrap();
+    for report in &exports {
+        let verified = verify(Some(bank.store()), &report.folder).await.unwrap();
+        assert!(verified.is_intact() && verified.moved_on_count == 0 && verified.unchecked.is_empty(), "{verified:?}");
+    }
+    let later = make(&bank, out.path(), What::Results, ExportFormat::Csv).await;
+    assert_eq!(later.manifest.totals, exports[0].manifest.totals, "every sum stands");
+    let reference = csv_rows(&later.folder.join("results.csv"))[1]["reference"].clone();
+    assert_eq!(reference, format!("erased-{}", bank.ids[1]));
+    assert_intact(&bank, &later.folder).await;
 }

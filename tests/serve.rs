@@ -1,11 +1,11 @@
 //! `touchline serve` as a process: what it answers before anybody may do anything, how it ends, and where its traces go.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#[path = "support/daemon.rs"]
+#[path = "support/serving.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
-mod daemon;
+mod serving;
 
-use daemon::Daemon;
 use serde_json::Value;
+use serving::Daemon;
 
 #[tokio::test]
 async fn it_lives_is_ready_counts_and_ends_in_order() {

@@ -5,13 +5,14 @@ use async_trait::async_trait;
 use std::net::TcpListener;
 use std::sync::Arc;
 use touchline::api::{self, Gate, House, Listening, Problem};
-use touchline::app::{App, telemetry, worklist::Keeper};
+use touchline::app::{App, worklist::Keeper};
 use touchline::campaign_file;
 use touchline::channels::{RouteKind, RouteSpec};
 use touchline::clock::{Clock, SystemClock, sleep_ms};
 use touchline::config::Config;
+use touchline::desk::approve::Eyes;
 use touchline::desk::worklist::{self, Reported, Wanted};
-use touchline::desk::{DeskError, approve, submit};
+use touchline::desk::{DeskError, approve, control, submit};
 use touchline::domain::access::{Actor, Role, Roles};
 use touchline::domain::campaign::Rate;
 use touchline::domain::channel::Channel;
@@ -242,12 +243,13 @@ fn campaign_text(name: &str, now: Timestamp, more: &str) -> String {
     )
 }
 
-/// Submits and approves, each by another.
+/// Submits, approves and starts, each by another.
 async fn run_of(store: &dyn Store, text: &str, now: Timestamp) -> CampaignId {
     let campaign = campaign_file::load("c.yaml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
     let row = submit::submit(store, &campaign, false, "ann", now).await.unwrap().campaign;
     let seal = approve::seal(store, &row).await.unwrap();
     approve::approve(store, &row.name, &seal.seal, "bob", "read it", true, now).await.unwrap();
+    control::start(store, &row.name, "cleo", "as planned", Eyes::Four, now).await.unwrap();
     row.id
 }
 
@@ -319,10 +321,11 @@ async fn a_campaigns_tasks_come_back_as_receipts_also_when_the_engine_was_away()
         let roster = [rm("rm-0", "north", 9), rm("rm-1", "north", 9), rm("rm-2", "north", 9)];
         worklist::put_rms(store.as_ref(), &operator, &roster, now).await.unwrap();
         let run = run_of(store.as_ref(), &campaign_text("renewal", now, "    attempts: 1\n"), now).await;
-        let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
+        let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock), ears: Default::default() });
         let (handle, end) = Arc::clone(&app).daemon(1).await.unwrap();
         let on_lists = TaskFilter { states: vec![TaskState::Open], limit: 100, ..TaskFilter::default() };
         let tasks = until("the tasks", async || {
+            assert_eq!(handle.standing().troubles, [], "nothing bars the run");
             let tasks = store.tasks(&on_lists).await.unwrap();
             (tasks.len() == 6 && tasks.iter().all(|t| t.rm.is_some())).then_some(tasks)
         })
@@ -386,10 +389,10 @@ async fn over_http() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     customers(store.as_ref(), 3).await;
     let now = SystemClock.now();
-    let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock) });
+    let app = Arc::new(App { config: settings(), store: Arc::clone(&store), clock: Arc::new(SystemClock), ears: Default::default() });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let house = House { app, gate: Arc::new(Doorman), metrics: telemetry::metrics() };
+    let house = House::new(app, Arc::new(Doorman));
     let serving = api::start(house, listener, Listening { workers: 1, connections: 50, tls: None }).unwrap();
     touchline::app::tls::provider();
     let http = reqwest::Client::new();

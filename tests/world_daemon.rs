@@ -162,7 +162,7 @@ fn a_revision_in_mid_flight_loses_and_repeats_nobody_and_holds_from_then_on() {
         // Without and with a store that takes its time.
         for slow in [0, 60] {
             let beside = campaign("beside", |_| {});
-            let mut scene = Scene::new(300, vec![fast(), beside], &[Channel::Call], Script { latency_ms: 20_000, ..Script::rough(seed) });
+            let mut scene = Scene::new(400, vec![fast(), beside], &[Channel::Call], Script { latency_ms: 20_000, ..Script::rough(seed) });
             two_routes(&mut scene);
             scene.routes[0].limit = per_second(30);
             let setup = resident(&scene, 2, START);

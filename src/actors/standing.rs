@@ -89,20 +89,29 @@ pub struct Standing {
     pub recorder: usize,
 }
 
+impl Standing {
+    /// What is still under way, by name; what a drain waits for.
+    pub fn under_way(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if self.phase.is_draining() && !self.quieting.is_empty() {
+            let ids: Vec<String> = self.quieting.iter().map(ToString::to_string).collect();
+            all.push(format!("campaigns with touches under way: {}", ids.join(", ")));
+        }
+        let of = |RouteStanding { route, load: RouteLoad { in_flight, unsent, unrecorded } }: &RouteStanding| {
+            format!("route {route}: {in_flight} in flight, {unsent} unsent, {unrecorded} not yet recorded")
+        };
+        all.extend(self.routes.iter().map(of));
+        if self.recorder > 0 {
+            all.push(format!("recorder: {} not yet committed", self.recorder));
+        }
+        all
+    }
+}
+
 impl std::fmt::Display for Standing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.phase.name())?;
-        if self.phase.is_draining() && !self.quieting.is_empty() {
-            let ids: Vec<String> = self.quieting.iter().map(ToString::to_string).collect();
-            write!(f, "; campaigns with touches under way: {}", ids.join(", "))?;
-        }
-        for RouteStanding { route, load: RouteLoad { in_flight, unsent, unrecorded } } in &self.routes {
-            write!(f, "; route {route}: {in_flight} in flight, {unsent} unsent, {unrecorded} not yet recorded")?;
-        }
-        if self.recorder > 0 {
-            write!(f, "; recorder: {} not yet committed", self.recorder)?;
-        }
-        Ok(())
+        self.under_way().iter().try_for_each(|what| write!(f, "; {what}"))
     }
 }
 

@@ -13,7 +13,7 @@ pub use describe::operations;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use views::{
-    ApprovalView, ApprovedView, CampaignPage, CampaignView, EmergencyView, EventPage, EventView, RestartView, RevisionView, StandingView,
+    ApprovalView, ApprovedView, CampaignPage, CampaignView, EmergencyView, EventPage, EventView, ListedPage, RestartView, RevisionView, StandingView,
     SubmittedView,
 };
 
@@ -102,6 +102,13 @@ async fn read(house: &House, text: &str, name: Option<&str>) -> Result<Campaign,
     Ok(campaign)
 }
 
+/// Whoever runs campaigns looks at once, not only at its next round.
+fn nudge(house: &House) {
+    if let Some(daemon) = &house.daemon {
+        daemon.nudge();
+    }
+}
+
 async fn hand_in(house: House, caller: Caller, query: Query<HandIn>, body: Text) -> Reply {
     let campaign = read(&house, &body.0, None).await?;
     let (store, now) = (house.store.as_ref(), house.now());
@@ -133,13 +140,16 @@ async fn approve_it(house: House, caller: Caller, name: Path<String>, body: Body
     let why = reason(&body.0.why, false)?;
     let four_eyes = house.config.approval.four_eyes;
     let approved = approve::approve(house.store.as_ref(), &name, &body.0.seal, &caller.name, why, four_eyes, house.now()).await?;
+    nudge(&house);
     ok(&ApprovedView::from(approved))
 }
 
 async fn start(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
     let why = reason(&body.0.why, true)?;
     let eyes = house.eyes_of(&house.run_named(&name, Some(false)).await?);
-    shown(&control::start(house.store.as_ref(), &name, &caller.name, why, eyes, house.now()).await?)
+    let row = control::start(house.store.as_ref(), &name, &caller.name, why, eyes, house.now()).await?;
+    nudge(&house);
+    shown(&row)
 }
 
 async fn pause(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
@@ -153,11 +163,13 @@ async fn resume(house: House, caller: Caller, name: Path<String>, body: Body<Why
 async fn stop(house: House, caller: Caller, name: Path<String>, body: Body<Stop>) -> Reply {
     let (store, why, now) = (house.store.as_ref(), reason(&body.0.why, true)?, house.now());
     // Whoever holds the store hears of it within its poll: it is never closed from here, under a fence of its own.
-    shown(&if body.0.emergency {
+    let row = if body.0.emergency {
         emergency::stop(store, &name, &caller.name, why, now).await?
     } else {
         control::stop(store, &name, &caller.name, why, now).await?
-    })
+    };
+    nudge(&house);
+    shown(&row)
 }
 
 async fn stop_all(house: House, caller: Caller, body: Body<Why>) -> Reply {
@@ -180,13 +192,18 @@ fn shown(row: &CampaignRow) -> Reply {
 
 async fn list(house: House, query: Query<Listing>) -> Reply {
     let (after, limit) = Paging { after: query.0.after, limit: query.0.limit }.checked()?;
-    let mut rows = control::runs(house.store.as_ref(), query.0.archived).await?;
+    let store = house.store.as_ref();
+    let mut rows = control::runs(store, query.0.archived).await?;
     rows.retain(|r| r.id.0 > after);
     rows.sort_by_key(|r| r.id);
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|r| r.id.0);
-    ok(&CampaignPage { items: rows.iter().map(CampaignView::from).collect(), next })
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        items.push(control::listed(store, row).await?);
+    }
+    ok(&ListedPage { items, next })
 }
 
 async fn standing(house: House, name: Path<String>) -> Reply {

@@ -29,15 +29,27 @@ pub async fn next_bytes(payload: &mut Payload) -> Result<Option<web::Bytes>, Pro
     }
 }
 
-async fn whole(payload: &mut Payload, limit: usize) -> Result<Vec<u8>, Problem> {
-    let mut body = Vec::new();
-    while let Some(bytes) = next_bytes(payload).await? {
-        if body.len() + bytes.len() > limit {
-            return Err(too_large(limit));
+/// A bounded body, which must have come within so many seconds: who sends a byte a second holds nothing for long either.
+pub(super) async fn whole(payload: &mut Payload, limit: usize, seconds: u32) -> Result<Vec<u8>, Problem> {
+    let read = async {
+        let mut body = Vec::new();
+        while let Some(bytes) = next_bytes(payload).await? {
+            if body.len() + bytes.len() > limit {
+                return Err(too_large(limit));
+            }
+            body.extend_from_slice(&bytes);
         }
-        body.extend_from_slice(&bytes);
+        Ok(body)
+    };
+    tokio::select! {
+        read = read => read,
+        () = sleep_ms(u64::from(seconds) * 1_000) =>
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", format!("the body did not come within {seconds} s"))),
     }
-    Ok(body)
+}
+
+fn seconds_of(request: &HttpRequest) -> u32 {
+    request.app_data::<House>().map_or(30, |house| house.config.serve.body_s)
 }
 
 fn limit_of(request: &HttpRequest) -> usize {
@@ -52,8 +64,8 @@ impl FromRequest for Raw {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (limit, mut payload) = (limit_of(request), payload.take());
-        Box::pin(async move { Ok(Self(whole(&mut payload, limit).await?)) })
+        let (limit, seconds, mut payload) = (limit_of(request), seconds_of(request), payload.take());
+        Box::pin(async move { Ok(Self(whole(&mut payload, limit, seconds).await?)) })
     }
 }
 

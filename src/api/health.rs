@@ -7,7 +7,7 @@ use serde_json::json;
 /// Where the process stands.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Health {
-    /// `ok`; at `/readyz` also `starting` or `draining`.
+    /// `ok`; at `/readyz` also `starting`, `draining: ...` or `ended`.
     pub status: String,
     /// What is being waited for, by name.
     pub waiting_for: Vec<String>,
@@ -27,7 +27,11 @@ pub fn operations() -> Vec<Operation> {
             .about("503 while it starts and while it drains, with what it waits for; a load balancer sends nothing meanwhile.")
             .open()
             .gives::<Health>(200, "It is ready.", json!({"status": "ok", "waiting_for": []}))
-            .gives::<Health>(503, "Not yet, or not any more.", json!({"status": "draining", "waiting_for": ["route sip-north: 12 in flight"]}))
+            .gives::<Health>(
+                503,
+                "Not yet, or not any more.",
+                json!({"status": "draining: routes", "waiting_for": ["route sip-north: 12 in flight, 0 unsent, 0 not yet recorded"]}),
+            )
             .to(ready),
         Operation::get("/metrics", "readMetrics")
             .says("house", "Metrics in the Prometheus text format")
@@ -44,7 +48,15 @@ async fn alive() -> Reply {
 async fn ready(house: House) -> Reply {
     // The store answers, or says why not.
     house.store.routes().await?;
-    ok(&Health { status: "ok".to_owned(), waiting_for: Vec::new() })
+    let Some(daemon) = &house.daemon else { return alive().await };
+    let standing = daemon.standing();
+    if standing.is_ready() {
+        return alive().await;
+    }
+    let mut waiting_for = standing.engine.under_way();
+    waiting_for.extend(standing.closing.iter().map(|id| format!("run {id}: being exported")));
+    let health = Health { status: standing.engine.phase.name().to_owned(), waiting_for };
+    super::json(actix_web::http::StatusCode::SERVICE_UNAVAILABLE, &health)
 }
 
 async fn metrics(house: House) -> Reply {

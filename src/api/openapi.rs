@@ -110,10 +110,11 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
         .map(|p| json!({"name": p.name, "in": p.place, "required": p.place == "path", "description": p.about, "schema": p.schema, "example": p.example}))
         .collect();
     let secured = matches!(o.access, Access::Roles(_));
-    if secured && o.method == actix_web::http::Method::POST {
+    if o.honours_keys() {
         params.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": false,
-            "description": "The same key with the same request gives the first answer again and does nothing twice.",
+            "description": "The same key with the same request gives the first answer again (with `Idempotency-Replayed: true`) and does nothing twice, for 24 hours. \
+                            Another request under the key: 422. The first still under way: 409 with Retry-After. Refusals 401, 409, 429 and faults of ours are not kept.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
         }));
     }
@@ -126,7 +127,7 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
     }
     let mut described = json!({
         "operationId": o.id, "tags": [o.tag], "summary": o.summary, "parameters": params, "responses": replies,
-        "description": format!("{}{}May be called by: {}.", o.about, if o.about.is_empty() { "" } else { "\n\n" }, who_may(o.access)),
+        "description": format!("{}{}{}May be called by: {}.", o.about, if o.about.is_empty() { "" } else { "\n\n" }, streamed(o), who_may(o.access)),
         "x-roles": if let Access::Roles(roles) = o.access { json!(roles) } else { json!([]) },
         "security": if secured { json!([{"token": []}]) } else { json!([]) },
     });
@@ -138,6 +139,14 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
         object.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
     }
     described
+}
+
+fn streamed(o: &Operation) -> &'static str {
+    if o.method == actix_web::http::Method::POST && matches!(o.access, Access::Roles(_)) && !o.honours_keys() {
+        "The body is streamed and an Idempotency-Key is not needed: rows taken in before are counted as duplicates and change nothing.\n\n"
+    } else {
+        ""
+    }
 }
 
 /// Problems that the guard and the extractors give, by what there is to be wrong.
@@ -162,6 +171,14 @@ fn standing_problems(o: &Operation) -> Vec<(&'static str, &'static str)> {
         all.push(("413", "The body is larger than this operation takes."));
         all.push(("415", "The body is of another content type."));
         all.push(("422", "Understood, and not acceptable; `faults` has every one."));
+    }
+    if o.honours_keys() {
+        all.push(("422", "Not acceptable, or the idempotency key was used for another request."));
+        all.push(("408", "The body came too slowly."));
+        all.push(("413", "The body is larger than this operation takes."));
+    }
+    if o.is_audited || o.method != actix_web::http::Method::GET {
+        all.push(("507", "The disk is full; nothing was lost."));
     }
     if o.method != actix_web::http::Method::GET {
         all.push(("409", "Asked at the wrong moment, or an idempotency key is in use."));

@@ -1,6 +1,5 @@
 //! One table says everything of an endpoint: its path, who may call it, what goes in and what comes out, with examples. Routing, the
 //! guard, the OpenAPI document and the table tests are all made from it, so an endpoint without a rule or a description cannot exist.
-use super::House;
 use super::guard;
 use crate::domain::access::{Role, Roles};
 use actix_web::http::Method;
@@ -91,6 +90,8 @@ pub struct Operation {
     pub replies: Vec<ReplySpec>,
     /// It gives out or changes what belongs to a person: a call is audited also when it only reads.
     pub is_audited: bool,
+    /// Its answer holds a secret and is not kept for an idempotency key.
+    pub is_secret: bool,
     route: Option<Arc<dyn Fn() -> Route + Send + Sync>>,
 }
 
@@ -116,6 +117,7 @@ impl Operation {
             body: None,
             replies: Vec::new(),
             is_audited,
+            is_secret: false,
             route: None,
         }
     }
@@ -171,6 +173,12 @@ impl Operation {
     pub fn audited(mut self) -> Self {
         self.is_audited = true;
         self
+    }
+    /// Its answer holds a secret: the same idempotency key again does nothing, and does not give the answer again.
+    #[must_use]
+    pub fn keeps_no_answer(mut self) -> Self {
+        self.is_secret = true;
+        self.refuses(409, "It was done before with this idempotency key; the answer held a secret and is not kept.")
     }
     /// A text parameter of the path.
     #[must_use]
@@ -261,10 +269,15 @@ impl Operation {
         self
     }
     /// The route behind its guard.
-    pub(super) fn route(self: &Arc<Self>, house: &House) -> Route {
-        let (operation, house) = (Arc::clone(self), house.clone());
+    pub(super) fn route(self: &Arc<Self>, watch: &Arc<guard::Watch>) -> Route {
+        let (operation, watch) = (Arc::clone(self), Arc::clone(watch));
         let route = self.route.as_ref().map_or_else(Route::new, |make| make());
-        route.wrap(from_fn(move |request, next| guard::pass(Arc::clone(&operation), house.clone(), request, next)))
+        route.wrap(from_fn(move |request, next| guard::pass(Arc::clone(&operation), Arc::clone(&watch), request, next)))
+    }
+    /// Whether an `Idempotency-Key` is honoured by the guard: posts of a token with a bounded body. (An import is streamed; what it
+    /// takes in is idempotent itself.)
+    pub fn honours_keys(&self) -> bool {
+        self.method == Method::POST && matches!(self.access, Access::Roles(_)) && self.body_limit().is_some()
     }
     /// Whether something answers it.
     pub fn is_answered(&self) -> bool {

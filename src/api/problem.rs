@@ -1,6 +1,6 @@
 //! Problem details (RFC 9457): every refusal has a status, a type, a title, what was found and what to do.
 use crate::app::Failure;
-use crate::campaign_file::Diagnostic;
+use crate::campaign_file::{Diagnostic, Span};
 use crate::desk::DeskError;
 use crate::store::StoreError;
 use actix_web::body::BoxBody;
@@ -42,11 +42,32 @@ pub struct Fault {
     pub line: usize,
     /// Column, from 1; 0 where a fault has no place.
     pub column: usize,
+    /// The offending text, in bytes of the file or body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
     /// What is wrong.
     pub message: String,
+    /// What would have been right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+}
+
+impl From<&Diagnostic> for Fault {
+    fn from(d: &Diagnostic) -> Self {
+        let (expected, help) = (d.expected.clone(), d.help.clone());
+        Self { file: d.file.clone(), line: d.line, column: d.column, span: Some(d.span), message: d.message.clone(), expected, help }
+    }
+}
+
+impl From<&crate::intake::Fault> for Fault {
+    fn from(f: &crate::intake::Fault) -> Self {
+        let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let help = Some(f.help.clone()).filter(|h| !h.is_empty());
+        Self { file: f.file.clone(), line: place(f.line), column: place(f.column), span: None, message: f.message.clone(), expected: None, help }
+    }
 }
 
 impl Problem {
@@ -99,11 +120,23 @@ impl Problem {
     /// 422 with every fault of a campaign file.
     pub fn faults(faults: &[Diagnostic]) -> Self {
         let mut problem = Self::unacceptable(format!("{} fault(s); nothing was kept. Mend them all and hand it in again", faults.len()));
-        problem.faults = faults
-            .iter()
-            .map(|d| Fault { file: d.file.clone(), line: d.line, column: d.column, message: d.message.clone(), help: d.help.clone() })
-            .collect();
+        problem.faults = faults.iter().map(Fault::from).collect();
         problem
+    }
+    /// 422 with every fault of a mapping.
+    pub fn mapping(faults: &[crate::intake::Fault]) -> Self {
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "mapping", format!("{} fault(s) of the mapping", faults.len()));
+        problem.faults = faults.iter().map(Fault::from).collect();
+        problem
+    }
+    /// 507: the disk has no room.
+    pub fn no_room() -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "the disk of the data folder has no room for this; nothing was kept")
+    }
+    /// 503 of the data folder, told in full to the log alone: what it says names places of this machine.
+    pub fn folder(fault: &std::io::Error) -> Self {
+        tracing::error!(%fault, "the data folder failed a request");
+        Self::unavailable("the data folder is out of reach; nothing was lost: try again")
     }
 }
 
@@ -153,7 +186,7 @@ impl From<DeskError> for Problem {
             DeskError::Law(_) => Self::unacceptable(e.to_string()),
             DeskError::Unfit(faults) => {
                 let mut problem = Self::unacceptable(format!("{} fault(s); nothing was kept. Mend them all and send it again", faults.len()));
-                let fault = |message| Fault { file: "body".to_owned(), line: 0, column: 0, message, help: None };
+                let fault = |message| Fault { file: "body".to_owned(), line: 0, column: 0, span: None, message, expected: None, help: None };
                 problem.faults = faults.into_iter().map(fault).collect();
                 problem
             }

@@ -1,4 +1,5 @@
 //! The server: binds, routes the table of operations, sets what every answer carries, and stops in order.
+use super::guard::Watch;
 use super::operation::Operation;
 use super::{House, Problem, operations};
 use actix_web::dev::{ServerHandle, Service};
@@ -48,9 +49,10 @@ impl Serving {
 pub fn start(house: House, listener: TcpListener, listening: Listening) -> std::io::Result<Serving> {
     let address = listener.local_addr()?;
     let table: Vec<Arc<Operation>> = operations().into_iter().map(Arc::new).collect();
+    let watch = Arc::new(Watch::new(house.clone()));
     let tls = listening.tls.is_some();
     let app = move || {
-        let (house, table) = (house.clone(), table.clone());
+        let (house, table, watch) = (house.clone(), table.clone(), Arc::clone(&watch));
         Web::new()
             .app_data(house.clone())
             .app_data(web::PathConfig::default().error_handler(|e, _| Problem::not_found(format!("the path does not name anything: {e}")).into()))
@@ -66,7 +68,7 @@ pub fn start(house: House, listener: TcpListener, listening: Listening) -> std::
                     Ok(answer)
                 }
             })
-            .configure(move |config| route(config, &house, &table))
+            .configure(move |config| route(config, &watch, &table))
             .default_service(web::to(async || Problem::not_found("there is nothing at this path; see /docs").error_response()))
     };
     let (tell_handle, handle) = std::sync::mpsc::channel();
@@ -98,7 +100,7 @@ pub fn start(house: House, listener: TcpListener, listening: Listening) -> std::
 }
 
 /// Operations by path, each method behind its guard; another method is told which there are.
-fn route(config: &mut web::ServiceConfig, house: &House, table: &[Arc<Operation>]) {
+fn route(config: &mut web::ServiceConfig, watch: &Arc<Watch>, table: &[Arc<Operation>]) {
     let mut by_path: BTreeMap<&str, Vec<&Arc<Operation>>> = BTreeMap::new();
     for operation in table {
         by_path.entry(operation.path).or_default().push(operation);
@@ -110,7 +112,7 @@ fn route(config: &mut web::ServiceConfig, house: &House, table: &[Arc<Operation>
         let allow = operations.iter().map(|o| o.method.as_str()).collect::<Vec<_>>().join(", ");
         let mut resource = web::resource(path);
         for operation in operations {
-            resource = resource.route(operation.route(house));
+            resource = resource.route(operation.route(watch));
         }
         config.service(resource.default_service(web::to(move || {
             let allow = allow.clone();

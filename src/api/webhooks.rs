@@ -55,7 +55,7 @@ pub fn operations() -> Vec<Operation> {
             .allow(&roles)
             .takes::<Wanted>(json!({"url": "https://crm.bank.example/touchline", "types": ["touchline.touch.settled"]}))
             .gives::<Made>(201, "It is told what happens from now on.", with_secret())
-            .refuses(409, "The address or a type cannot be.")
+            .keeps_no_answer()
             .to(add),
         Operation::get("/v1/webhooks", "listWebhooks")
             .says("webhooks", "The subscriptions, and how their deliveries stand")

@@ -214,8 +214,14 @@ impl Daemon {
         let (closed, queue) = mpsc::unbounded_channel();
         let worklist = tokio::spawn(app.keep_worklist(handle.clone()));
         let closing = tokio::spawn(Closing::new(Arc::clone(&app), Arc::clone(&shared), queue).run());
+        let forgetting = tokio::spawn(super::privacy::forget_daily(Arc::clone(&app)));
         let daemon = Self { app, engine: handle.clone(), fence, routes, shared: Arc::clone(&shared), held, waiting: BTreeMap::new(), closed };
-        Ok((DaemonHandle { engine: handle, shared }, tokio::spawn(daemon.run(ended, closing, worklist))))
+        let end = tokio::spawn(async move {
+            let end = daemon.run(ended, closing, worklist).await;
+            forgetting.abort();
+            end
+        });
+        Ok((DaemonHandle { engine: handle, shared }, end))
     }
 
     async fn run(

@@ -17,6 +17,17 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
+/// Reads a mapping file: it, and its text.
+pub fn load_mapping(path: &Path) -> Result<(Mapping, String), Failure> {
+    let text = read_text(path)?;
+    let mapping = Mapping::load(&path.display().to_string(), &text).map_err(|faults| Failure {
+        code: 1,
+        text: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        detail: serde_json::json!({ "faults": faults.iter().map(ToString::to_string).collect::<Vec<_>>() }),
+    })?;
+    Ok((mapping, text))
+}
+
 /// A file that is to be taken in.
 #[derive(Clone, Copy, Debug)]
 pub struct FileIn<'a> {
@@ -38,12 +49,7 @@ impl App {
     /// Imports a file by a mapping.
     pub async fn import(&self, wanted: FileIn<'_>, progress: &mut (dyn FnMut(&Sums) + Send)) -> Result<Report, Failure> {
         let FileIn { kind, file, mapping, name, rejects, again } = wanted;
-        let text = read_text(mapping)?;
-        let mapping = Mapping::load(&mapping.display().to_string(), &text).map_err(|faults| Failure {
-            code: 1,
-            text: faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-            detail: serde_json::json!({ "faults": faults.iter().map(ToString::to_string).collect::<Vec<_>>() }),
-        })?;
+        let (mapping, _) = load_mapping(mapping)?;
         let rejects = rejects_path(file, rejects);
         let request = ImportRequest { kind, file, mapping: &mapping, name, rejects: &rejects, now: self.now(), again };
         Ok(import(self.store.as_ref(), request, progress).await?)
@@ -54,6 +60,24 @@ impl App {
         let campaign = self.campaign_of(row)?;
         let request = ExportRequest { run: row.id, campaign: &campaign, what, format, out: out.to_owned(), as_of: self.now() };
         Ok(export(self.store.as_ref(), request).await?)
+    }
+
+    /// Exports the newest run of a name: the real one, or else the rehearsal (`rehearsal`: that one in any case). What rests on facts
+    /// is attributed anew before, since facts may have come in since the run ended.
+    pub async fn export_named(
+        &self,
+        name: &str,
+        rehearsal: bool,
+        what: What,
+        format: ExportFormat,
+        out: &Path,
+    ) -> Result<(CampaignRow, ExportReport), Failure> {
+        let row = self.run_named(name, rehearsal.then_some(true)).await?;
+        if what != What::Touches {
+            self.outcome(&row, self.now()).await?;
+        }
+        let report = self.export(&row, what, format, out).await?;
+        Ok((row, report))
     }
 
     /// Recomputes an export from its files and the ledger.

@@ -7,6 +7,7 @@ use crate::desk::explain::{self, Explanation};
 use crate::desk::plan::{self, Plan};
 use crate::desk::report;
 use crate::desk::resolve::{self, Finding, Resolved, Selection};
+use crate::domain::access::Actor;
 use crate::domain::campaign::Campaign;
 use crate::domain::journey;
 use crate::domain::touch::Touch;
@@ -54,9 +55,9 @@ impl App {
         Ok(Outcome { report, attribution: AttributionReport::default(), exports: Vec::new(), mailed: None, mail_fault: None })
     }
 
-    /// Every decision about one customer.
-    pub async fn explain(&self, reference: &str, campaign: Option<&str>) -> Result<Explanation, Failure> {
-        Ok(explain::explain(self.store.as_ref(), reference, campaign).await?)
+    /// Every decision about one customer, whom the asker must be allowed to see.
+    pub async fn explain(&self, reference: &str, campaign: Option<&str>, asker: &Actor) -> Result<Explanation, Failure> {
+        Ok(explain::explain(self.store.as_ref(), reference, campaign, asker).await?)
     }
 
     /// Touches in doubt of a campaign.
@@ -88,6 +89,7 @@ impl App {
     pub async fn doctor(&self) -> Result<Vec<Check>, Failure> {
         let data = self.config.data_folder();
         let mut checks = doctor::doctor(self.store.as_ref(), &[], data.exists().then_some(data.as_path()), self.now()).await?;
+        checks.extend(self.key_checks().await?);
         checks.push(doctor::approval(self.config.approval.four_eyes));
         Ok(checks)
     }

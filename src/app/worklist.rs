@@ -112,6 +112,12 @@ const ROUND_MS: u64 = 1_000;
 /// Rounds at once at most, when there is more than one round deals with.
 const ROUNDS_AT_ONCE: usize = 20;
 
+/// What came of a task, as the receipt of its touch.
+fn receipt(told: worklist::Told) -> Receipt {
+    let worklist::Told { route, task, touch, at, disposition, connected_s } = told;
+    Receipt { route, provider_ref: task.to_string().into(), touch: Some(touch), at, disposition, connected_s }
+}
+
 /// What looks after the worklist of a store beside its engine: see [`App::keep_worklist`].
 pub struct Keeper {
     store: Arc<dyn Store>,
@@ -153,7 +159,8 @@ impl Keeper {
         }
         // After the tasks have come to somebody: there must be an RM to remind.
         callbacks::callbacks_round(store, &self.callbacks, now).await?;
-        self.teller.receipts(store).await
+        let told = self.teller.receipts(store).await?;
+        Ok(told.into_iter().map(receipt).collect())
     }
 }
 

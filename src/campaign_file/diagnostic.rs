@@ -31,7 +31,7 @@ pub struct Diagnostic {
 }
 
 /// A stretch of the text, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Span {
     /// Bytes from the beginning of the text.
     pub offset: usize,
@@ -170,6 +170,13 @@ impl miette::SourceCode for Drawn<'_> {
         let (line, column) = if at_place { (self.fault.line - 1, self.fault.column - 1) } else { (inner.line(), inner.column()) };
         Ok(Box::new(MietteSpanContents::new_named(self.fault.file.clone(), inner.data(), *inner.span(), line, column, inner.line_count())))
     }
+}
+
+/// A fault that another process has found in a text that is at hand here: it is drawn as if it had been found here.
+pub fn found_elsewhere(name: &str, text: &str, span: Span, message: String, expected: Option<String>, help: Option<String>) -> Diagnostic {
+    let mut fault = Page::new(name, text).diagnostic(span.offset..span.offset.saturating_add(span.length), message);
+    (fault.expected, fault.help) = (expected, help);
+    fault
 }
 
 /// Draws faults for people, the offending text underlined: with colours, or in plain ASCII that any log can hold.

@@ -13,7 +13,7 @@ mod texts;
 mod tree;
 mod values;
 
-pub use diagnostic::{Diagnostic, Span, render};
+pub use diagnostic::{Diagnostic, Span, found_elsewhere, render};
 
 use crate::domain::campaign::Campaign;
 use crate::domain::channel::Channel;

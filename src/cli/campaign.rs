@@ -1,4 +1,8 @@
 //! `touchline campaign draft|submit|approve|start|pause|resume|stop|restart|archive|status|history|list|diff`
+mod there;
+
+use super::client::Said;
+use super::place::Place;
 use super::{Answer, Context, ui};
 use crate::app::{Access, Failure};
 use crate::desk::approve::{self, Approved};
@@ -6,6 +10,7 @@ use crate::desk::diff::{self, Diff, DiffLine};
 use crate::desk::emergency::{self, Restarted};
 use crate::desk::submit::{self, Submitted};
 use crate::desk::{control, draft};
+use crate::domain::audit::target;
 use crate::store::CampaignRow;
 use std::path::PathBuf;
 
@@ -60,7 +65,7 @@ enum Verb {
         /// Every campaign that is not closed.
         #[arg(long, requires = "emergency", conflicts_with = "name")]
         all: bool,
-        /// Who does it.
+        /// Who does it; to a daemon it is whose token it is.
         #[arg(long, env = "USER", default_value = "operator")]
         by: String,
         /// Why; kept in the campaign's history.
@@ -107,7 +112,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Who {
-    /// Who does it.
+    /// Who does it; to a daemon it is whose token it is.
     #[arg(long, env = "USER", default_value = "operator")]
     by: String,
     /// Why; kept in the campaign's history.
@@ -127,7 +132,7 @@ struct Named {
 struct Reasoned {
     /// Name.
     name: String,
-    /// Who does it.
+    /// Who does it; to a daemon it is whose token it is.
     #[arg(long, env = "USER", default_value = "operator")]
     by: String,
     /// Why; kept in the campaign's history.
@@ -146,6 +151,26 @@ fn line(row: &CampaignRow) -> String {
         ui::number(row.audience),
         row.hash.get(..12).unwrap_or(&row.hash)
     )
+}
+
+/// What the audit log calls it, and on what it works.
+pub(super) fn audited(args: &Args) -> Option<(&'static str, String)> {
+    let file = |path: &std::path::Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let (verb, name) = match &args.verb {
+        Verb::Draft { file: path, .. } => ("campaign draft", file(path)),
+        Verb::Submit { file: path, .. } => ("campaign submit", file(path)),
+        Verb::Approve { name, .. } => ("campaign approve", name.clone()),
+        Verb::Start(n) => ("campaign start", n.name.clone()),
+        Verb::Pause(n) => ("campaign pause", n.name.clone()),
+        Verb::Resume(n) => ("campaign resume", n.name.clone()),
+        Verb::Stop { name, emergency, .. } => {
+            (if *emergency { "campaign stop emergency" } else { "campaign stop" }, name.clone().unwrap_or_else(|| "(all)".to_owned()))
+        }
+        Verb::Restart(n) => ("campaign restart", n.name.clone()),
+        Verb::Archive(n) => ("campaign archive", n.name.clone()),
+        Verb::Status { .. } | Verb::History { .. } | Verb::List { .. } | Verb::Diff { .. } => return None,
+    };
+    Some((verb, target([("name", name.as_str())])))
 }
 
 fn submitted(s: &Submitted) -> String {
@@ -213,77 +238,154 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         Verb::Submit { .. } | Verb::Draft { .. } => Access::Write,
         _ => Access::Change,
     };
-    let app = context.open(access).await?;
-    let (store, now) = (app.store.as_ref(), app.now());
+    let place = context.place(access).await?;
     match args.verb {
         Verb::Draft { file, by } => {
-            let campaign = app.campaign_file(&file).await?;
-            let row = draft::write(store, &campaign, &by, now).await?;
+            let row = match &place {
+                Place::Here(app) => draft::write(app.store.as_ref(), &app.campaign_file(&file).await?, &by, app.now()).await?,
+                Place::There(daemon) => there::draft(daemon, &file).await?,
+            };
             context.answer(&row, |r| format!("{}\nNext: touchline campaign submit {}", line(r), r.name))?;
         }
         Verb::Submit { file, who } => {
             let name = file.display().to_string();
-            let done = if !super::run::is_file(&file) && store.draft(&name).await?.is_some() {
-                draft::hand_in(store, &name, &who.by, now).await?
-            } else {
-                submit::submit(store, &app.campaign_file(&file).await?, false, &who.by, now).await?
+            let is_file = super::run::is_file(&file);
+            let done = match &place {
+                Place::Here(app) if !is_file && app.store.draft(&name).await?.is_some() => {
+                    draft::hand_in(app.store.as_ref(), &name, &who.by, app.now()).await?
+                }
+                Place::Here(app) => submit::submit(app.store.as_ref(), &app.campaign_file(&file).await?, false, &who.by, app.now()).await?,
+                Place::There(daemon) if is_file => there::submit(daemon, &file).await?,
+                Place::There(daemon) => daemon.post(&["campaigns", &name, "submit"], &()).await?.value,
             };
             context.answer(&done, submitted)?;
         }
         Verb::Approve { name, hash, who } => {
-            let done = approve::approve(store, &name, &hash, &who.by, &who.why, app.config.approval.four_eyes, now).await?;
+            let done = match &place {
+                Place::Here(app) => {
+                    let four_eyes = app.config.approval.four_eyes;
+                    approve::approve(app.store.as_ref(), &name, &hash, &who.by, &who.why, four_eyes, app.now()).await?
+                }
+                Place::There(daemon) => there::approve(daemon, &name, &hash, &who.why).await?,
+            };
             context.answer(&done, approved)?;
         }
         Verb::Start(mut n) => {
             if n.who.why.is_empty() {
                 "started".clone_into(&mut n.who.why);
             }
-            let eyes = app.eyes_of(&app.run_named(&n.name, Some(false)).await?);
-            let row = control::start(store, &n.name, &n.who.by, &n.who.why, eyes, now).await?;
-            context.answer(&row, |r| format!("{}\nNext: touchline run {}", line(r), r.name))?;
+            let row = match &place {
+                Place::Here(app) => {
+                    let eyes = app.eyes_of(&app.run_named(&n.name, Some(false)).await?);
+                    control::start(app.store.as_ref(), &n.name, &n.who.by, &n.who.why, eyes, app.now()).await?
+                }
+                Place::There(daemon) => there::verb(daemon, &n.name, "start", &n.who.why).await?,
+            };
+            context.answer(&row, |r| match place {
+                Place::Here(_) => format!("{}\nNext: touchline run {}", line(r), r.name),
+                Place::There(_) => format!("{}\nThe daemon runs it.", line(r)),
+            })?;
         }
-        Verb::Pause(n) => context.answer(&control::pause(store, &n.name, &n.by, &n.why, now).await?, line)?,
-        Verb::Resume(n) => context.answer(&control::resume(store, &n.name, &n.by, &n.why, now).await?, line)?,
-        Verb::Stop { name, emergency, by, why, .. } => return stop(&app, name.as_deref(), emergency, &by, &why, context).await,
-        Verb::Restart(n) => context.answer(&emergency::restart(store, &n.name, &n.by, &n.why, now).await?, restarted)?,
-        Verb::Archive(n) => context.answer(&control::archive(store, &n.name, &n.by, &n.why, now).await?, line)?,
+        Verb::Pause(n) => {
+            let row = match &place {
+                Place::Here(app) => control::pause(app.store.as_ref(), &n.name, &n.by, &n.why, app.now()).await?,
+                Place::There(daemon) => there::verb(daemon, &n.name, "pause", &n.why).await?,
+            };
+            context.answer(&row, line)?;
+        }
+        Verb::Resume(n) => {
+            let row = match &place {
+                Place::Here(app) => control::resume(app.store.as_ref(), &n.name, &n.by, &n.why, app.now()).await?,
+                Place::There(daemon) => there::verb(daemon, &n.name, "resume", &n.why).await?,
+            };
+            context.answer(&row, line)?;
+        }
+        Verb::Stop { name, emergency, by, why, .. } => return stop(&place, name.as_deref(), emergency, &by, &why, context).await,
+        Verb::Restart(n) => {
+            let done = match &place {
+                Place::Here(app) => emergency::restart(app.store.as_ref(), &n.name, &n.by, &n.why, app.now()).await?,
+                Place::There(daemon) => there::restart(daemon, &n.name, &n.why).await?,
+            };
+            context.answer(&done, restarted)?;
+        }
+        Verb::Archive(n) => {
+            let row = match &place {
+                Place::Here(app) => control::archive(app.store.as_ref(), &n.name, &n.by, &n.why, app.now()).await?,
+                Place::There(daemon) => there::verb(daemon, &n.name, "archive", &n.why).await?,
+            };
+            context.answer(&row, line)?;
+        }
         Verb::Status { name, rehearsal } => {
-            let row = app.run_named(&name, rehearsal.then_some(true)).await?;
-            context.answer(&app.status(&row).await?, ui::outcome)?;
+            let report = match &place {
+                Place::Here(app) => Said::from(app.status(&app.run_named(&name, rehearsal.then_some(true)).await?).await?),
+                Place::There(daemon) => {
+                    let mode = [("rehearsal", if rehearsal { "true" } else { "false" })];
+                    daemon.get(&["campaigns", &name, "report"], &mode).await?
+                }
+            };
+            context.say(&report, ui::outcome)?;
         }
         Verb::History { name } => {
-            let told = control::told(store, &name).await?;
+            let told = match &place {
+                Place::Here(app) => control::told(app.store.as_ref(), &name).await?,
+                Place::There(daemon) => there::history(daemon, &name).await?,
+            };
             context.answer(&told, |all| all.iter().map(|e| format!("{}  {}  {}: {}", e.at, e.status, e.by, e.why)).collect::<Vec<_>>().join("\n"))?;
         }
         Verb::List { archived } => {
-            let all = control::list(store, archived).await?;
+            let all = match &place {
+                Place::Here(app) => control::list(app.store.as_ref(), archived).await?,
+                Place::There(daemon) => there::list(daemon, archived).await?,
+            };
             context.answer(&all, |all| ui::campaigns(all))?;
         }
         Verb::Diff { name, file, from, to } => {
             let text = file.map(|f| crate::app::files::read_text(&f)).transpose()?;
-            let done = diff::compare_versions(store, &name, from.as_deref(), to.as_deref(), text.as_deref()).await?;
-            context.answer(&done, compared)?;
+            let (from, to, text) = (from.as_deref(), to.as_deref(), text.as_deref());
+            let done = match &place {
+                Place::Here(app) => Said::from(diff::compare_versions(app.store.as_ref(), &name, from, to, text).await?),
+                Place::There(daemon) => there::compare(daemon, &name, from, to, text).await?,
+            };
+            context.say(&done, compared)?;
         }
     }
     Ok(true)
 }
 
-async fn stop(app: &crate::app::App, name: Option<&str>, emergency: bool, by: &str, why: &str, context: &Context) -> Answer {
-    let (store, now) = (app.store.as_ref(), app.now());
-    match (name, emergency) {
+async fn stop(place: &Place, name: Option<&str>, is_emergency: bool, by: &str, why: &str, context: &Context) -> Answer {
+    match (name, is_emergency) {
         (Some(name), false) => {
-            let (row, closed) = control::stop_from_outside(store, name, by, why, now).await?;
+            let (row, closed) = match place {
+                Place::Here(app) => control::stop_from_outside(app.store.as_ref(), name, by, why, app.now()).await?,
+                Place::There(daemon) => {
+                    let row = there::stop(daemon, name, why, false).await?;
+                    let closed = row.status.is_closed();
+                    (row, closed)
+                }
+            };
             context.answer(&row, |r| if closed { line(r) } else { format!("{}\nThe process that runs it ends it now.", line(r)) })?;
         }
         (Some(name), true) => {
-            let row = emergency::stop(store, name, by, why, now).await?;
-            let rows = emergency::pause_unheld(store, vec![row], by, why, now).await?;
-            let row = rows.first().ok_or_else(|| Failure::no("the run could not be read again"))?;
-            context.answer(row, |r| format!("{}\nIt goes on when two persons say so: touchline campaign restart {} --why TEXT", line(r), r.name))?;
+            let row = match place {
+                Place::Here(app) => {
+                    let (store, now) = (app.store.as_ref(), app.now());
+                    let row = emergency::stop(store, name, by, why, now).await?;
+                    let mut rows = emergency::pause_unheld(store, vec![row], by, why, now).await?;
+                    rows.pop().ok_or_else(|| Failure::no("the run could not be read again"))?
+                }
+                Place::There(daemon) => there::stop(daemon, name, why, true).await?,
+            };
+            context.answer(&row, |r| format!("{}\nIt goes on when two persons say so: touchline campaign restart {} --why TEXT", line(r), r.name))?;
         }
         (None, _) => {
-            let rows = emergency::stop_all(store, by, why, now).await?;
-            let rows = emergency::pause_unheld(store, rows, by, why, now).await?;
+            let rows = match place {
+                Place::Here(app) => {
+                    let (store, now) = (app.store.as_ref(), app.now());
+                    let rows = emergency::stop_all(store, by, why, now).await?;
+                    emergency::pause_unheld(store, rows, by, why, now).await?
+                }
+                Place::There(daemon) => there::stop_all(daemon, why).await?,
+            };
             context.answer(&rows, |rows| match rows.as_slice() {
                 [] => "no campaign is under way; nothing was to be stopped".to_owned(),
                 rows => rows.iter().map(line).collect::<Vec<_>>().join("\n"),

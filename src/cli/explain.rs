@@ -1,6 +1,9 @@
 //! `touchline explain --customer REF`
+use super::client::Said;
+use super::place::Place;
 use super::{Answer, Context, ui};
 use crate::app::Access;
+use crate::domain::access::Actor;
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -15,8 +18,14 @@ pub struct Args {
 
 /// Explains a customer.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Read).await?;
-    let explanation = app.explain(&args.customer, args.campaign.as_deref()).await?;
-    context.answer(&explanation, ui::explanation)?;
+    let (customer, campaign) = (args.customer.as_str(), args.campaign.as_deref());
+    let explanation = match context.place(Access::Read).await? {
+        Place::Here(app) => Said::from(app.explain(customer, campaign, &Actor::local("command line")).await?),
+        Place::There(daemon) => {
+            let asked: Vec<(&str, &str)> = std::iter::once(("customer", customer)).chain(campaign.map(|c| ("campaign", c))).collect();
+            daemon.get(&["explain"], &asked).await?
+        }
+    };
+    context.say(&explanation, ui::explanation)?;
     Ok(true)
 }

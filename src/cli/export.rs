@@ -1,9 +1,14 @@
 //! `touchline export WHAT --campaign NAME --format FORMAT --out DIR`
+use super::client::Client;
+use super::place::Place;
 use super::{Answer, Context};
+use crate::api::exports::WantedExport;
 use crate::app::{Access, Failure};
+use crate::domain::audit::target;
 use crate::domain::campaign::ExportFormat;
-use crate::finance::What;
-use std::path::PathBuf;
+use crate::finance::manifest::{FILE, folder_name, sha256};
+use crate::finance::{CorrectionReport, ExportReport, Manifest, What};
+use std::path::{Path, PathBuf};
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -31,12 +36,30 @@ pub struct Args {
     correct: Option<i64>,
 }
 
+impl Args {
+    /// What the audit log calls it, and on what it works.
+    pub(super) fn audited(&self) -> (&'static str, String) {
+        let number = self.correct.map(|n| n.to_string());
+        let parts = [("campaign", self.campaign.as_deref()), ("what", self.what.as_deref()), ("correct", number.as_deref())];
+        ("export", target(parts.into_iter().filter_map(|(name, value)| Some((name, value?)))))
+    }
+}
+
 /// Exports.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Change).await?;
-    let out = args.out.unwrap_or_else(|| app.exports_folder());
+    let place = context.place(Access::Change).await?;
+    let out = args.out.unwrap_or_else(|| context.config.data_folder().join("exports"));
     if let Some(number) = args.correct {
-        let correction = app.correct(number, &out).await?;
+        let correction = match &place {
+            Place::Here(app) => app.correct(number, &out).await?,
+            Place::There(daemon) => {
+                let mut correction = daemon.post::<CorrectionReport>(&["exports", &number.to_string(), "correct"], &()).await?.value;
+                if let Some(export) = &mut correction.export {
+                    fetch(daemon, export, &out).await?;
+                }
+                correction
+            }
+        };
         context.answer(&correction, |c| match &c.export {
             Some(export) => format!("correction of {number:06}: {} ({} rows)", export.folder.display(), export.manifest.totals.rows),
             None => format!("nothing has changed since export {number:06}; no correction is needed"),
@@ -46,15 +69,25 @@ pub async fn run(args: Args, context: &Context) -> Answer {
     let (Some(what), Some(format)) = (args.what.as_deref().and_then(What::from_name), format(&args.format)) else {
         return Err(Failure::use_("expected what to export: results, touches or conversions"));
     };
-    let row = app.run_named(args.campaign.as_deref().unwrap_or_default(), args.rehearsal.then_some(true)).await?;
-    if what != What::Touches {
-        // Facts may have come in since the run ended.
-        app.outcome(&row, app.now()).await?;
-    }
-    let report = app.export(&row, what, format, &out).await?;
-    let mailed = match &args.mail {
-        Some(to) => Some(app.mail(to, &report).await?),
-        None => None,
+    let campaign = args.campaign.unwrap_or_default();
+    let (report, mailed) = match &place {
+        Place::Here(app) => {
+            let (_, report) = app.export_named(&campaign, args.rehearsal, what, format, &out).await?;
+            let mailed = match &args.mail {
+                Some(to) => Some(app.mail(to, &report).await?),
+                None => None,
+            };
+            (report, mailed)
+        }
+        Place::There(_) if args.mail.is_some() => {
+            return Err(Failure::use_("a daemon mails at a run's end alone, to the address in the campaign's finance section: leave out --mail"));
+        }
+        Place::There(daemon) => {
+            let wanted = WantedExport { campaign, what, format, rehearsal: args.rehearsal };
+            let mut report = daemon.post::<ExportReport>(&["exports"], &wanted).await?.value;
+            fetch(daemon, &mut report, &out).await?;
+            (report, None)
+        }
     };
     let answer = serde_json::json!({"export": report, "mailed": mailed});
     context.answer(&answer, |_| {
@@ -64,14 +97,51 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         format!(
             "export {:06} of {} version {}: {} rows\n{}\nNext: touchline verify {}{sent}",
             report.manifest.number,
-            row.name,
-            row.version,
+            report.manifest.campaign,
+            report.manifest.version,
             super::ui::number(report.manifest.totals.rows),
             report.folder.display(),
             report.folder.display()
         )
     })?;
     Ok(true)
+}
+
+/// Fetches an export to a folder of its own in `out`, made aside and put in place when every file is as its manifest says.
+async fn fetch(daemon: &Client, report: &mut ExportReport, out: &Path) -> Result<(), Failure> {
+    let number = report.manifest.number;
+    let (folder, aside) = (out.join(folder_name(number)), out.join(format!(".fetching-{}", folder_name(number))));
+    let failed = |path: &Path, e: &std::io::Error| Failure::file("cannot write", path, e);
+    if folder.exists() {
+        let text = format!("{} is there already, and an export is never rewritten: choose another --out folder", folder.display());
+        return Err(Failure::no(text));
+    }
+    std::fs::create_dir_all(&aside).map_err(|e| failed(&aside, &e))?;
+    let fetched = fetch_files(daemon, report, &aside).await;
+    let placed = fetched.and_then(|()| std::fs::rename(&aside, &folder).map_err(|e| failed(&folder, &e)));
+    if placed.is_err() {
+        // What is left of it is of no use; the export is with the daemon, and can be fetched again.
+        let _ = std::fs::remove_dir_all(&aside);
+    }
+    report.folder = folder;
+    placed
+}
+
+async fn fetch_files(daemon: &Client, report: &ExportReport, aside: &Path) -> Result<(), Failure> {
+    let number = report.manifest.number.to_string();
+    let path = aside.join(FILE);
+    daemon.download(&["exports", &number, FILE], &path).await?;
+    let bytes = std::fs::read(&path).map_err(|e| Failure::file("cannot read", &path, &e))?;
+    let (manifest, _) = Manifest::read(aside)?;
+    if sha256(&bytes) != report.manifest_sha256 || manifest != report.manifest {
+        return Err(Failure::no(format!("the manifest of export {number} came otherwise than the daemon told it: fetch it again")));
+    }
+    let data = manifest.data_file(aside)?;
+    for file in &manifest.files {
+        daemon.download(&["exports", &number, &file.name], &data).await?;
+    }
+    let report = crate::finance::verify(None, aside).await?;
+    if report.is_intact() { Ok(()) } else { Err(Failure::no(format!("export {number} came otherwise than its manifest says: fetch it again"))) }
 }
 
 fn format(name: &str) -> Option<ExportFormat> {

@@ -1,11 +1,18 @@
 //! `touchline import KIND FILE --mapping MAP.yaml`
+use super::client::Client;
+use super::place::Place;
 use super::ui::{self, Progress};
 use super::{Answer, Context};
-use crate::app::files::FileIn;
+use crate::app::files::{FileIn, load_mapping};
+use crate::app::intakes::{Intake, IntakeState};
+use crate::app::mappings::KeptMapping;
 use crate::app::{Access, Failure};
 use crate::clock::monotonic;
-use crate::intake::{Kind, Report};
+use crate::domain::audit::target;
+use crate::intake::{Kind, Report, check_name, rejects_path};
+use reqwest::Method;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -50,25 +57,77 @@ impl From<What> for Kind {
     }
 }
 
+impl Args {
+    /// What the audit log calls it, and on what it works.
+    pub(super) fn audited(&self) -> (&'static str, String) {
+        let file = self.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let parts = [("kind", Some(Kind::from(self.kind).name())), ("file", Some(file.as_str())), ("list", self.name.as_deref())];
+        ("import", target(parts.into_iter().filter_map(|(name, value)| Some((name, value?)))))
+    }
+}
+
 /// Imports a file.
 pub async fn run(args: Args, context: &Context) -> Answer {
     let size = std::fs::metadata(&args.file).map_err(|e| Failure::file("cannot read", &args.file, &e))?.len();
-    let app = context.open(Access::Write).await?;
-    let progress = Progress::bytes(&format!("importing {}", Kind::from(args.kind).name()), size, context.json);
+    let place = context.place(Access::Write).await?;
+    let progress = Arc::new(Progress::bytes(&format!("importing {}", Kind::from(args.kind).name()), size, context.json));
     let begun = monotonic();
-    let wanted = FileIn {
-        kind: args.kind.into(),
-        file: &args.file,
-        mapping: &args.mapping,
-        name: args.name.as_deref(),
-        rejects: args.rejects.as_deref(),
-        again: args.again,
+    let report = match place {
+        Place::Here(app) => {
+            let wanted = FileIn {
+                kind: args.kind.into(),
+                file: &args.file,
+                mapping: &args.mapping,
+                name: args.name.as_deref(),
+                rejects: args.rejects.as_deref(),
+                again: args.again,
+            };
+            app.import(wanted, &mut |sums| progress.set(sums.bytes)).await?
+        }
+        Place::There(daemon) => send(&daemon, &args, &progress).await?,
     };
-    let report = app.import(wanted, &mut |sums| progress.set(sums.bytes)).await?;
     progress.finish();
     let seconds = begun.elapsed().as_secs_f64();
     context.answer(&report, |r| text(r, seconds))?;
     Ok(true)
+}
+
+/// Sends the mapping and the file to a daemon, and waits for its end. The mapping is kept there under the hash of its text: nobody's
+/// own is overwritten.
+async fn send(daemon: &Client, args: &Args, progress: &Arc<Progress>) -> Result<Report, Failure> {
+    let kind = Kind::from(args.kind);
+    check_name(kind, args.name.as_deref())?;
+    let (mapping, text) = load_mapping(&args.mapping)?;
+    mapping.check(kind).map_err(crate::intake::IntakeError::Faults)?;
+    let kept = format!("cli-{}", mapping.hash().get(..32).unwrap_or(mapping.hash()));
+    daemon.yaml::<KeptMapping>(Method::PUT, &["mappings", &kept], &[], &text).await?;
+    let name = args.name.as_deref().unwrap_or_default();
+    let path: &[&str] = match kind {
+        Kind::List => &["lists", name],
+        Kind::Customers | Kind::Consents | Kind::Suppressions | Kind::Facts => &[kind.name()],
+    };
+    let mut query = vec![("mapping", kept.as_str()), ("wait", "30"), ("again", if args.again { "true" } else { "false" })];
+    if kind != Kind::List && !name.is_empty() {
+        query.push(("list", name));
+    }
+    let sending = Arc::clone(progress);
+    let mut intake = daemon.upload::<Intake>(path, &query, &args.file, move |sent| sending.set(sent)).await?.value;
+    progress.part(&format!("importing {}", kind.name()), true);
+    progress.total(intake.sums.bytes_total);
+    while !intake.state.is_over() {
+        progress.set(intake.sums.bytes);
+        intake = daemon.get(&["intakes", &intake.number.to_string()], &[("wait", "1")]).await?.value;
+    }
+    let Some(mut report) = intake.report.filter(|_| intake.state == IntakeState::Done) else {
+        let fault = intake.fault.unwrap_or_else(|| "the daemon took nothing of the file: send it again".to_owned());
+        return Err(Failure::no(fault.replace(&kept, &args.mapping.display().to_string()).replace("the body", &args.file.display().to_string())));
+    };
+    if report.rejects.is_some() {
+        let to = rejects_path(&args.file, args.rejects.as_deref());
+        daemon.download(&["intakes", &intake.number.to_string(), "rejects"], &to).await?;
+        report.rejects = Some(to);
+    }
+    Ok(report)
 }
 
 /// The sums for people.

@@ -17,7 +17,8 @@ pub fn set_up(config: &Config) -> Result<Option<Traces>, String> {
         Level::Trace => tracing::Level::TRACE,
     };
     // Foreign crates are heard when they warn: what they say at lower levels may hold what we would not log.
-    let filter = EnvFilter::new(format!("warn,touchline={level}"));
+    let filter = EnvFilter::new(format!("warn,touchline={level},touchline::audit_head=info"));
+    // The audit log's head is told a day, whatever the level: a log without it proves nothing against whoever may write the store.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines: BoxedLayer = match config.log.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),

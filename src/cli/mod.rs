@@ -1,25 +1,32 @@
 //! The command line: arguments to a use case; one file a subcommand. With `--json` one document on standard output and nothing else.
+mod audit;
 mod bench;
 mod callback;
 mod campaign;
 mod carrier;
+mod client;
 mod completions;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod erase;
 mod explain;
 mod export;
 mod hold;
 mod import;
+mod keys;
 mod log;
 mod migrate;
+mod place;
 mod plan;
 mod rehearse;
 mod resolve;
+mod retention;
 mod run;
 mod schema;
 mod serve;
 mod signals;
+mod token;
 pub mod ui;
 mod validate;
 mod verify;
@@ -35,7 +42,11 @@ use std::process::ExitCode;
 
 /// Runs a bank's remote marketing: campaigns that call, text, push to and mail customers under limits and law, with a ledger that finance can reconcile.
 #[derive(Parser)]
-#[command(name = "touchline", version, after_help = "Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong use, 3 the store is out of reach.")]
+#[command(
+    name = "touchline",
+    version,
+    after_help = "Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong use, 3 the store or the daemon is out of reach."
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -57,6 +68,16 @@ struct Global {
     /// The data folder.
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// A daemon that does it instead of a store here: https://HOST, or http:// on this machine. Also TOUCHLINE_URL in the environment,
+    /// unless --store is given. Its token comes by --token-file, or by TOUCHLINE_TOKEN in the environment.
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "store")]
+    url: Option<String>,
+    /// The file with the daemon's token.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The bank's own certificate authority (PEM), trusted beside the system's.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Log more: error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -94,6 +115,16 @@ enum Command {
     Worklist(worklist::Args),
     /// Settle touches in doubt, with a reason, audited.
     Resolve(resolve::Args),
+    /// Tokens of the HTTP API: make, list, revoke.
+    Token(token::Args),
+    /// The audit log: verify its chain, list it, print its head.
+    Audit(audit::Args),
+    /// Make, list and change the keys that personal data are sealed under.
+    Keys(keys::Args),
+    /// Erase a customer for good; the ledger's sums stand.
+    Erase(erase::Args),
+    /// Remove what has been kept as long as the policy says.
+    Retention(retention::Args),
     /// Systems that are told events: list, add, remove, enable, replay.
     Webhooks(webhooks::Args),
     /// What came in and could not be taken: list, show, retry, close.
@@ -117,19 +148,31 @@ enum Command {
 struct Context {
     json: bool,
     config: Config,
+    /// The daemon that does it.
+    remote: Option<client::Remote>,
     /// What is to be done for the stores opened, at the end.
     opened: std::sync::Mutex<Vec<Rest>>,
+    /// The audit log of the store opened, and its clock; none when no store was opened, or one for a rehearsal alone.
+    pen: std::sync::Mutex<Option<(crate::desk::audit::Auditor, std::sync::Arc<dyn crate::clock::Clock>)>>,
 }
 
 type Rest = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Context {
     async fn open(&self, access: Access) -> Result<App, Failure> {
+        if self.remote.is_some() {
+            return Err(Failure::use_("this command works on a store here, not by a daemon: leave out --url (and TOUCHLINE_URL)"));
+        }
         let app = App::open(self.config.clone(), access).await?;
         if access != Access::Read
             && let Ok(mut opened) = self.opened.lock()
         {
             opened.push(app.rest());
+        }
+        if access != Access::Rehearse
+            && let Ok(mut pen) = self.pen.lock()
+        {
+            *pen = Some((crate::desk::audit::Auditor::new(std::sync::Arc::clone(&app.store)), std::sync::Arc::clone(&app.clock)));
         }
         Ok(app)
     }
@@ -142,12 +185,15 @@ impl Context {
     }
     /// Prints the answer: JSON, or the text made for people.
     fn answer<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-        use std::io::Write;
         let text = if self.json {
             serde_json::to_string_pretty(value).map_err(|e| Failure::no(format!("the answer could not be written as JSON: {e}")))?
         } else {
             text(value)
         };
+        self.print(&text)
+    }
+    fn print(&self, text: &str) -> Result<(), Failure> {
+        use std::io::Write;
         match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::no(format!("cannot write the answer: {e}"))),
             _ => Ok(()),
@@ -196,15 +242,24 @@ fn print_json(document: &serde_json::Value) {
 }
 
 fn start(cli: Cli) -> Answer {
-    let Global { json, config, store, data, log_level } = cli.global;
+    let Global { json, config, store, data, url, token_file, ca_file, log_level } = cli.global;
+    let from_environment = || std::env::var("TOUCHLINE_URL").ok().filter(|url| store.is_none() && !url.is_empty());
+    let remote = url.or_else(from_environment).map(|url| client::Remote { url, token_file, ca_file });
     let overrides = Overrides { store_url: store, data, log_level };
     let config = config::load(config.as_deref(), &overrides).map_err(|faults| Failure::use_(faults.join("\n")))?;
     let _traces = log::set_up(&config).map_err(Failure::use_)?;
-    let context = Context { json, config, opened: std::sync::Mutex::default() };
+    let context = Context { json, config, remote, opened: std::sync::Mutex::default(), pen: std::sync::Mutex::default() };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
     runtime.block_on(async {
-        let answer = dispatch(cli.command, &context).await;
+        let named = audit::named(&cli.command);
+        let mut answer = dispatch(cli.command, &context).await;
+        let pen = context.pen.lock().ok().and_then(|mut pen| pen.take());
+        if let (Some(named), Some((pen, clock))) = (named, pen)
+            && let Err(fault) = audit::write(&pen, clock.now(), named, &answer).await
+        {
+            answer = answer.and(Err(fault));
+        }
         context.rest().await;
         answer
     })
@@ -216,7 +271,7 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Rehearse(args) => rehearse::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Serve(args) => serve::run(args, context).await,
-        Command::Validate(args) => validate::run(&args, context),
+        Command::Validate(args) => validate::run(&args, context).await,
         Command::Plan(args) => plan::run(args, context).await,
         Command::Callback(args) => callback::run(args, context).await,
         Command::Hold(args) => hold::run(args, context).await,
@@ -227,6 +282,11 @@ async fn dispatch(command: Command, context: &Context) -> Answer {
         Command::Verify(args) => verify::run(args, context).await,
         Command::Worklist(args) => worklist::run(args, context).await,
         Command::Resolve(args) => resolve::run(args, context).await,
+        Command::Token(args) => token::run(args, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
+        Command::Keys(args) => keys::run(args, context).await,
+        Command::Erase(args) => erase::run(args, context).await,
+        Command::Retention(args) => retention::run(args, context).await,
         Command::Webhooks(args) => webhooks::run(args, context).await,
         Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,

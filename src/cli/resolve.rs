@@ -1,17 +1,20 @@
 //! `touchline resolve --campaign NAME`
+use super::client::Said;
+use super::place::Place;
 use super::{Answer, Context, ui};
+use crate::api::ask::WantedResolution;
 use crate::app::{Access, Failure};
-use crate::desk::resolve::{Finding, Selection};
-use crate::domain::outcome::Reason;
+use crate::desk::resolve::Resolved;
+use crate::domain::touch::Touch;
 
 /// Arguments.
 #[derive(clap::Args)]
 pub struct Args {
     /// The campaign.
     #[arg(long)]
-    campaign: String,
+    pub(super) campaign: String,
     /// What was found out: `reached`, or how the customer was missed (`no_answer`, `busy`, `undelivered` ...). Without it the touches in doubt are listed.
-    #[arg(long = "as", value_name = "DISPOSITION", requires = "by", requires = "why")]
+    #[arg(long = "as", value_name = "DISPOSITION")]
     as_: Option<String>,
     /// For a call that reached the customer: seconds of conversation.
     #[arg(long, default_value_t = 0)]
@@ -19,7 +22,7 @@ pub struct Args {
     /// Only these touches (campaign-customer-seq, as listed); without it all in doubt.
     #[arg(long, value_name = "TOUCH")]
     touch: Vec<String>,
-    /// Who says so.
+    /// Who says so; to a daemon it is whose token it is.
     #[arg(long)]
     by: Option<String>,
     /// Why; kept with every touch.
@@ -27,12 +30,21 @@ pub struct Args {
     why: Option<String>,
 }
 
+impl Args {
+    /// Whether touches are settled, not only listed.
+    pub(super) fn settles(&self) -> bool {
+        self.as_.is_some()
+    }
+}
+
 /// Lists or settles touches in doubt.
 pub async fn run(args: Args, context: &Context) -> Answer {
-    let app = context.open(Access::Change).await?;
     let Some(word) = &args.as_ else {
-        let touches = app.in_doubt(&args.campaign).await?;
-        context.answer(&touches, |touches| {
+        let touches = match context.place(Access::Change).await? {
+            Place::Here(app) => Said::from(app.in_doubt(&args.campaign).await?),
+            Place::There(daemon) => daemon.get(&["campaigns", &args.campaign, "uncertain"], &[]).await?,
+        };
+        context.say(&touches, |touches: &Vec<Touch>| {
             let rows = touches
                 .iter()
                 .map(|t| {
@@ -47,22 +59,17 @@ pub async fn run(args: Args, context: &Context) -> Answer {
         })?;
         return Ok(true);
     };
-    let finding = match Reason::from_name(word) {
-        _ if word == "reached" => Finding::Reached { connected_s: args.connected_seconds },
-        Some(reason) if reason.is_missed() => Finding::Missed(reason),
-        _ => {
-            let known: Vec<&str> = Reason::ALL.iter().filter(|r| r.is_missed()).map(|r| r.name()).collect();
-            return Err(Failure::use_(format!("--as: expected reached, {}; found {word:?}", known.join(", "))));
-        }
-    };
-    let selection = if args.touch.is_empty() {
-        Selection::All
-    } else {
-        Selection::Touches(args.touch.iter().map(|t| t.parse()).collect::<Result<_, String>>().map_err(|e| Failure::use_(format!("--touch: {e}")))?)
-    };
     let (by, why) = (args.by.unwrap_or_default(), args.why.unwrap_or_default());
-    let resolved = app.resolve(&args.campaign, &selection, finding, &by, &why).await?;
-    context.answer(&resolved, |r| {
+    if why.trim().is_empty() || (by.trim().is_empty() && context.remote.is_none()) {
+        return Err(Failure::use_("--as: expected also who says so (--by NAME) and why (--why TEXT): both are kept with every touch"));
+    }
+    let wanted = WantedResolution { as_: word.clone(), connected_seconds: args.connected_seconds, touches: args.touch, why };
+    let (finding, selection) = wanted.read().map_err(Failure::use_)?;
+    let resolved = match context.place(Access::Change).await? {
+        Place::Here(app) => Said::from(app.resolve(&args.campaign, &selection, finding, &by, &wanted.why).await?),
+        Place::There(daemon) => daemon.post(&["campaigns", &args.campaign, "resolve"], &wanted).await?,
+    };
+    context.say(&resolved, |r: &Resolved| {
         let skipped = if r.skipped.is_empty() { String::new() } else { format!("; left as they are: {}", r.skipped.join(", ")) };
         format!("{} settled, {} of them go on{skipped}", r.settled, r.continued)
     })?;

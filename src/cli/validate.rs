@@ -1,7 +1,10 @@
 //! `touchline validate FILE...`
+use super::client::{Client, in_file};
 use super::{Answer, Context};
-use crate::app::{Failure, check_campaign};
-use std::path::PathBuf;
+use crate::api::ask::Verdict;
+use crate::app::{Failure, check_campaign, files};
+use reqwest::Method;
+use std::path::{Path, PathBuf};
 
 /// Arguments.
 #[derive(clap::Args)]
@@ -12,15 +15,20 @@ pub struct Args {
 }
 
 /// Checks every file, and says yes only when all are sound.
-pub fn run(args: &Args, context: &Context) -> Answer {
+pub async fn run(args: &Args, context: &Context) -> Answer {
+    let daemon = context.remote.as_ref().map(Client::new).transpose()?;
     let mut sound = true;
     let mut wrong = None;
     let mut answers = Vec::new();
     for file in &args.files {
         let name = file.display().to_string();
-        match check_campaign(file, &context.config) {
-            Ok(campaign) => {
-                answers.push(serde_json::json!({"file": name, "valid": true, "campaign": campaign.name, "hash": campaign.hash(), "faults": []}));
+        let checked = match &daemon {
+            None => check_campaign(file, &context.config).map(|campaign| (campaign.hash(), campaign.name)),
+            Some(daemon) => ask(daemon, file, &name).await,
+        };
+        match checked {
+            Ok((hash, campaign)) => {
+                answers.push(serde_json::json!({"file": name, "valid": true, "campaign": campaign, "hash": hash, "faults": []}));
             }
             Err(failure) => {
                 sound = false;
@@ -50,4 +58,14 @@ pub fn run(args: &Args, context: &Context) -> Answer {
     }
     context.answer(&answers, text)?;
     Ok(sound)
+}
+
+/// Asks a daemon, which knows its own routes: the file's hash and the campaign's name.
+async fn ask(daemon: &Client, file: &Path, name: &str) -> Result<(String, String), Failure> {
+    let text = files::read_text(file)?;
+    let verdict = daemon.yaml::<Verdict>(Method::POST, &["validate"], &[], &text).await.map_err(|r| r.of_campaign(name, &text))?.value;
+    match (verdict.hash, verdict.campaign) {
+        (Some(hash), Some(campaign)) if verdict.valid => Ok((hash, campaign)),
+        _ => Err(in_file(&verdict.faults, name, &text)),
+    }
 }

@@ -9,7 +9,8 @@ use crate::domain::law::{LawBook, Rule};
 use crate::domain::seal::{ListPart, Parts, Seal};
 use crate::domain::time::Timestamp;
 use crate::domain::window::Law;
-use crate::store::{ApprovalRow, CampaignRow, NewApproval, RevisionRow, Status, Store, StoreError};
+pub use crate::store::RevisionRow;
+use crate::store::{ApprovalRow, CampaignRow, NewApproval, Status, Store, StoreError};
 use serde::Serialize;
 
 /// How many persons a campaign needs before it may start.

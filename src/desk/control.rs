@@ -8,7 +8,8 @@ use crate::domain::tally::Tally;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::State;
 use crate::store::{CampaignRow, Status, StatusChange, Store, StoreError, Wanted};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Asks for a pause: nothing new starts; what is with a carrier comes home. The process that runs the campaign polls it.
@@ -134,7 +135,7 @@ async fn want(store: &dyn Store, name: &str, wanted: Wanted, by: &str, why: &str
 }
 
 /// One line of `campaign list`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Listed {
     /// The run.
     #[serde(flatten)]
@@ -142,7 +143,7 @@ pub struct Listed {
     /// Whether it is a rehearsal.
     pub rehearsal: bool,
     /// Customers by state.
-    pub counts: BTreeMap<&'static str, i64>,
+    pub counts: BTreeMap<String, i64>,
     /// Attempts made.
     pub attempts: i64,
 }
@@ -157,15 +158,20 @@ pub async fn runs(store: &dyn Store, archived: bool) -> DeskResult<Vec<CampaignR
 pub async fn list(store: &dyn Store, archived: bool) -> DeskResult<Vec<Listed>> {
     let mut listed = Vec::new();
     for campaign in store.campaigns().await?.into_iter().filter(|c| archived || c.status != Status::Archived) {
-        let tallies = store.tallies(campaign.id).await?;
-        listed.push(Listed {
-            rehearsal: campaign.id.is_rehearsal(),
-            counts: tallies.customers(campaign.audience).into_iter().map(|(s, n)| (State::name(s), n)).collect(),
-            attempts: tallies.of(Tally::AttemptsByChannel).map(|(_, n)| n).sum(),
-            campaign,
-        });
+        listed.push(self::listed(store, campaign).await?);
     }
     Ok(listed)
+}
+
+/// A run with where its customers stand.
+pub async fn listed(store: &dyn Store, campaign: CampaignRow) -> DeskResult<Listed> {
+    let tallies = store.tallies(campaign.id).await?;
+    Ok(Listed {
+        rehearsal: campaign.id.is_rehearsal(),
+        counts: tallies.customers(campaign.audience).into_iter().map(|(s, n)| (State::name(s).to_owned(), n)).collect(),
+        attempts: tallies.of(Tally::AttemptsByChannel).map(|(_, n)| n).sum(),
+        campaign,
+    })
 }
 
 /// What happened to a run, oldest first: submissions, approvals, pauses, settlements, its end.
@@ -176,7 +182,7 @@ pub async fn history(store: &dyn Store, name: &str, rehearsal: Option<bool>) -> 
 }
 
 /// A line of a campaign's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When.
     #[serde(with = "crate::domain::time::iso")]

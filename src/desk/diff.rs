@@ -4,7 +4,7 @@ use super::{DeskError, DeskResult};
 use crate::domain::changes::{Change, compare};
 use crate::domain::time::Timestamp;
 use crate::store::{RevisionStatus, Status, Store, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A version of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -58,7 +58,7 @@ pub async fn versions(store: &dyn Store, name: &str) -> DeskResult<Vec<Version>>
 }
 
 /// What differs.
-#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Diff {
     /// From which version.
     pub from: String,
@@ -142,7 +142,7 @@ fn nothing(name: &str) -> DeskError {
 }
 
 /// A line of a diff.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "op", content = "line", rename_all = "snake_case")]
 pub enum DiffLine {
     /// In both.

@@ -2,6 +2,7 @@
 use super::DeskResult;
 use crate::domain::holiday;
 use crate::domain::time::{DAY, Timestamp};
+use crate::store::privacy::SealedUnder;
 use crate::store::{Store, StoreError};
 use chrono::Datelike;
 use serde::Serialize;
@@ -38,8 +39,33 @@ impl Check {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self { check, health: Health::Ok, found: found.into(), way_out: String::new() }
     }
+    fn warning(check: &'static str, found: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { check, health: Health::Warning, found: found.into(), way_out: way_out.into() }
+    }
     fn fault(check: &'static str, found: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { check, health: Health::Fault, found: found.into(), way_out: way_out.into() }
+    }
+}
+
+impl Check {
+    /// Where the key of the personal data lies, and what is not sealed under it.
+    pub fn of_keys(beside: bool, under: &[SealedUnder]) -> Vec<Self> {
+        let mut checks = vec![if beside {
+            let way_out = "make one with `touchline keys new`, keep it elsewhere (personal_data.key_file, TOUCHLINE_PERSONAL_DATA_KEY) before the one beside the \
+                           database, and run `touchline keys rotate`";
+            Self::warning("keys", "the key of the personal data lies beside the database: whoever copies the folder has both", way_out)
+        } else {
+            Self::ok("keys", "the key of the personal data is where the settings say")
+        }];
+        let left: u64 = under.iter().filter(|u| !u.current).map(|u| u.values).sum();
+        if left > 0 {
+            checks.push(Self::warning(
+                "sealing",
+                format!("{left} values are not sealed, or under a key that seals no more"),
+                "run `touchline keys rotate`; it may run beside the daemon",
+            ));
+        }
+        checks
     }
 }
 
@@ -172,11 +198,14 @@ fn calendars(at: Timestamp) -> Vec<Check> {
         .collect()
 }
 
-/// Room on the disk, asked of the system's own `df` (the standard library has no call for it).
-fn disk(folder: &Path) -> Check {
+/// Room on a folder's disk in MiB, asked of the system's own `df` (the standard library has no call for it); `None`: it cannot be told.
+pub fn room(folder: &Path) -> Option<u64> {
     let asked = std::process::Command::new("df").arg("-Pk").arg(folder).output().ok().filter(|o| o.status.success());
-    let text = asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    match room_mib(&text) {
+    room_mib(&asked.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default())
+}
+
+fn disk(folder: &Path) -> Check {
+    match room(folder) {
         None => Check { check: "disk", health: Health::Unknown, found: "the room on the disk could not be told".to_owned(), way_out: String::new() },
         Some(mib) if mib < ROOM_MIB => Check::fault(
             "disk",

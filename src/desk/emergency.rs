@@ -3,7 +3,8 @@ use super::control::open_run;
 use super::{DeskError, DeskResult};
 use crate::domain::eyes;
 use crate::domain::time::Timestamp;
-use crate::store::{CampaignRow, EmergencyRow, Restart, Status, StatusChange, Store, StoreError};
+use crate::store::{CampaignRow, Status, StatusChange, Store, StoreError};
+pub use crate::store::{EmergencyRow, Restart};
 use serde::Serialize;
 
 /// What a person's word for a restart came to.

@@ -1,7 +1,9 @@
 //! Every decision about one customer: what is on record, what was done, by which rule, and what came of it.
 use super::DeskResult;
+use crate::domain::access::Actor;
 use crate::domain::channel::Channel;
 use crate::domain::consent::{ConsentRecord, SuppressionRecord};
+use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::{CustomerId, ListId, RouteId};
 use crate::domain::law::Rule;
 use crate::domain::money::micros_to_decimal;
@@ -32,9 +34,9 @@ pub struct Explanation {
 pub struct Identity {
     /// The bank's number.
     pub reference: String,
-    /// First three and last two characters.
+    /// Masked (`+86138****8000`).
     pub phone: Option<String>,
-    /// First character and domain.
+    /// Masked (`z***@bank.example`).
     pub email: Option<String>,
     /// Whether there is a push token.
     pub push: bool,
@@ -142,8 +144,10 @@ pub struct FactSeen {
 }
 
 /// Explains one customer, in one campaign (its newest run of that name) or in all that have touched them.
-pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>) -> DeskResult<Explanation> {
-    let customer = store.customer(reference).await?.ok_or_else(|| StoreError::NotFound {
+/// A customer whom the asker may not see is as one that does not exist.
+pub async fn explain(store: &dyn Store, reference: &str, campaign: Option<&str>, asker: &Actor) -> DeskResult<Explanation> {
+    let customer = store.customer(reference).await?.filter(|c| asker.sees(c.branch.as_deref(), c.rm.as_deref()));
+    let customer = customer.ok_or_else(|| StoreError::NotFound {
         what: "customer",
         name: reference.to_owned(),
         hint: "; give the bank's own number, as it was imported in the column `ref`".to_owned(),
@@ -266,39 +270,13 @@ async fn is_member(store: &dyn Store, list: ListId, customer: CustomerId) -> Des
 /// A customer with addresses masked.
 pub(super) fn identity(customer: CustomerRow) -> Identity {
     Identity {
-        phone: customer.phone.as_ref().map(|p| mask(p.reveal(), 3, 2)),
-        email: customer.email.as_ref().map(|e| match e.reveal().split_once('@') {
-            Some((name, domain)) => format!("{}@{domain}", mask(name, 1, 0)),
-            None => mask(e.reveal(), 1, 0),
-        }),
+        phone: customer.phone.as_ref().map(Phone::masked),
+        email: customer.email.as_ref().map(EmailAddress::masked),
         push: customer.push.is_some(),
         timezone: customer.timezone.map(|z| z.name().to_owned()),
         language: customer.language,
         branch: customer.branch,
         rm: customer.rm.is_some(),
         reference: customer.reference,
-    }
-}
-
-/// The first `head` and last `tail` characters, stars between; texts too short to hide anything are all stars.
-fn mask(text: &str, head: usize, tail: usize) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() < (head + tail) * 2 {
-        return "*".repeat(chars.len());
-    }
-    let shown = |i: usize| i < head || i >= chars.len() - tail;
-    chars.iter().enumerate().map(|(i, c)| if shown(i) { *c } else { '*' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mask;
-
-    #[test]
-    fn a_mask_hides_most_of_what_it_covers() {
-        assert_eq!(mask("+8613800138000", 3, 2), "+86*********00");
-        assert_eq!(mask("anna", 1, 0), "a***");
-        assert_eq!(mask("a", 1, 0), "*");
-        assert_eq!(mask("", 3, 2), "");
     }
 }

@@ -1,6 +1,7 @@
 //! Use cases, over the store's traits alone: what people and machines ask of Touchline, whichever way they ask it.
 pub mod approve;
 pub mod assume;
+pub mod audit;
 pub mod callbacks;
 pub mod contacts;
 pub mod control;
@@ -9,16 +10,22 @@ pub mod diff;
 pub mod doctor;
 pub mod draft;
 pub mod emergency;
+pub mod erase;
 pub mod events;
 pub mod explain;
+pub mod idempotency;
 pub mod plan;
 pub mod receipts;
 pub mod referrals;
 pub mod report;
 pub mod resolve;
+pub mod retention;
 pub mod revise;
+pub mod rotate;
+pub mod secret;
 pub mod submit;
 pub mod timeline;
+pub mod tokens;
 pub mod webhooks;
 pub mod worklist;
 

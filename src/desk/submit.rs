@@ -42,7 +42,8 @@ pub struct Filtered {
     pub left_out: u64,
     /// For whom it could not be told (a missing attribute, a type that does not fit); they are not in the audience.
     pub filter_errors: u64,
-    /// The first few of those.
+    /// The first few of those; not told over HTTP, where an author need not see who the customers are.
+    #[serde(default)]
     pub examples: Vec<FilterError>,
 }
 

@@ -126,6 +126,6 @@ pub async fn timeline(store: &dyn Store, actor: &Actor, reference: &str, now: Ti
         tasks,
         wishes: wishes.collect(),
         reported: reported.collect(),
-        explained: explain::explain(store, reference, None).await?,
+        explained: explain::explain(store, reference, None, actor).await?,
     })
 }

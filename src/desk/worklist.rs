@@ -9,7 +9,7 @@ pub mod rounds;
 mod view;
 
 pub use call_off::{CallOff, call_off_round};
-pub use receipts::Teller;
+pub use receipts::{Teller, Told};
 pub use rounds::{Rounds, assign_round, cover_round};
 pub use view::{Contact, TaskLine, TaskView, TimelineLine};
 

@@ -1,6 +1,7 @@
 //! The pure heart: what a campaign, a touch, an outcome and a rule are. No async, no I/O, no clock, no random source.
 pub mod access;
 pub mod attribution;
+pub mod audit;
 pub mod callback;
 pub mod campaign;
 pub mod caps;
@@ -24,12 +25,14 @@ pub mod pacing;
 pub mod planning;
 pub mod preset;
 pub mod reported;
+pub mod retention;
 pub mod seal;
 pub mod signature;
 pub mod sms_parts;
 pub mod tally;
 pub mod template;
 pub mod time;
+pub mod token;
 pub mod touch;
 pub mod waves;
 pub mod webhook;

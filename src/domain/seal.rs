@@ -131,6 +131,9 @@ fn texts(campaign: &Campaign) -> String {
 mod tests {
     use super::*;
 
+    /// A way to change a part.
+    type Spoil = fn(&mut Parts);
+
     fn parts() -> Parts {
         let list = ListPart { name: "all".into(), count: 3, checksum: "aa".into() };
         let policy = PolicyPart { presets: vec!["cn-bank@1".into()], rules: 4, hash: "bb".into() };
@@ -142,7 +145,7 @@ mod tests {
         let then = parts();
         let sealed = Seal::over(then.clone());
         assert_eq!(sealed, Seal::over(then.clone()), "the same parts make the same seal");
-        let spoil: [(fn(&mut Parts), &str); 7] = [
+        let spoil: [(Spoil, &str); 7] = [
             (|p| p.file.push('x'), "the campaign file"),
             (|p| p.list.count = 4, "the list (all with 3 members then, all with 4 now)"),
             (|p| p.audience.checksum.push('x'), "the audience"),

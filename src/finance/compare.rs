@@ -5,6 +5,8 @@ use super::manifest::{Manifest, folder_name};
 use super::reader::{FileRows, rows_of};
 use super::rows::{Cell, Key, Row, Shape};
 use super::totals::{Adder, REVERSAL, Totals};
+use crate::domain::ids::CustomerId;
+use crate::store::privacy::pseudonym;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,7 @@ struct Peeked {
 impl Peeked {
     fn open(folder: &Path, manifest: &Manifest) -> Result<Self, FinanceError> {
         let path = manifest.data_file(folder)?;
-        let file = FileRows::open(&path, manifest.format, manifest.shape())?;
+        let file = FileRows::open(&path, manifest.format, manifest.shape(), manifest.has_marks())?;
         let mut peeked = Self { file, path, next: None, after: None };
         peeked.advance()?;
         Ok(peeked)
@@ -57,6 +59,21 @@ pub fn negated(shape: Shape, row: &[Cell]) -> Row {
     row.iter().enumerate().map(negate).collect()
 }
 
+/// A row with its customer's reference as the pseudonym, if `like` has it so: the customer was erased after the file was written. Everything else
+/// of the row stands, so that an export stays verifiable, and no correction repeats a reference that was erased.
+fn as_erased(mut row: Row, key: &Key, like: &[Cell], shape: Shape) -> Row {
+    let place = shape.columns().iter().position(|c| c.name == "reference");
+    let pseudonym = pseudonym(CustomerId(key.customer));
+    let is_pseudonym = |cell: Option<&Cell>| matches!(cell, Some(Cell::Text(text)) if **text == *pseudonym);
+    if let Some(place) = place
+        && is_pseudonym(like.get(place))
+        && let Some(cell) = row.get_mut(place)
+    {
+        *cell = like.get(place).cloned().unwrap_or(Cell::Null);
+    }
+    row
+}
+
 /// The rows of an export as they stand after some of its corrections.
 pub struct Standing {
     base: Peeked,
@@ -79,7 +96,12 @@ impl Standing {
                 while let Some(row) = correction.take_if(&key)? {
                     let own: Row = row.iter().skip(1).cloned().collect();
                     let shape = Shape { correction: false, ..correction.file.shape() };
-                    let fits = if is_reversal(&row) { standing.take() == Some(negated(shape, &own)) } else { standing.replace(own).is_none() };
+                    let fits = if is_reversal(&row) {
+                        let taken_back = negated(shape, &own);
+                        standing.take().is_some_and(|stood| as_erased(stood, &key, &taken_back, shape) == taken_back)
+                    } else {
+                        standing.replace(own).is_none()
+                    };
                     if !fits {
                         let fault = format!("a row of customer {} does not fit the export that it corrects", key.customer);
                         return Err(FinanceError::malformed(&correction.path, fault));
@@ -152,6 +174,11 @@ impl<'a> Differences<'a> {
             let new = if order.is_ge() { std::mem::replace(&mut self.right, self.ledger.next().await?) } else { None };
             let Some(key) = old.as_ref().or(new.as_ref()).map(|(key, _)| key.clone()) else { return Ok(None) };
             let (old, new) = (old.map(|(_, row)| row), new.map(|(_, row)| row));
+            let shape = Shape { correction: false, ..self.ledger.rows.shape() };
+            let old = match &new {
+                Some(new) => old.map(|old| as_erased(old, &key, new, shape)),
+                None => old,
+            };
             if old != new {
                 return Ok(Some((key, old, new)));
             }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// The version of the manifest and of the columns. A reader refuses any other.
-pub const SCHEMA: u32 = 1;
+/// The version of the manifest and of the data files. 2: texts in CSV that begin like a formula are led by an apostrophe. A reader
+/// also knows 1, and refuses any other.
+pub const SCHEMA: u32 = 2;
 /// The manifest's file name.
 pub const FILE: &str = "manifest.json";
 
@@ -108,6 +109,10 @@ impl Manifest {
             written_by: concat!("touchline ", env!("CARGO_PKG_VERSION")).into(),
         }
     }
+    /// Whether texts in its CSV are led by an apostrophe where a spreadsheet would take them for formulas.
+    pub fn has_marks(&self) -> bool {
+        self.schema >= 2
+    }
     /// The shape of its data files.
     pub fn shape(&self) -> Shape {
         Shape { what: self.what, correction: self.corrects.is_some(), amount_digits: self.amount_digits }
@@ -127,8 +132,9 @@ impl Manifest {
             schema: u32,
         }
         let version: Version = serde_json::from_slice(&bytes).map_err(|e| FinanceError::malformed(&path, e))?;
-        if version.schema != SCHEMA {
-            let fault = format!("expected schema {SCHEMA}, found {}: it was written by another version of touchline; use that one", version.schema);
+        if !(1..=SCHEMA).contains(&version.schema) {
+            let fault =
+                format!("expected schema 1 to {SCHEMA}, found {}: it was written by another version of touchline; use that one", version.schema);
             return Err(FinanceError::malformed(&path, fault));
         }
         let manifest = serde_json::from_slice(&bytes).map_err(|e| FinanceError::malformed(&path, e))?;

@@ -1,6 +1,7 @@
 //! Reading a data file of an export back, whatever its format, as batches of its shape: for `verify` and corrections.
 use super::FinanceError;
 use super::rows::{Cell, Column, Kind, Row, RowsBuilder, Shape, row, views};
+use super::writer_csv::unmarked;
 use crate::domain::campaign::ExportFormat;
 use arrow_array::RecordBatch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -24,14 +25,15 @@ pub struct FileRows {
     path: PathBuf,
     shape: Shape,
     columns: Vec<Column>,
+    marks: bool,
     source: Source,
     line: u64,
     ready: VecDeque<Row>,
 }
 
 impl FileRows {
-    /// Opens a file; refuses one whose columns are not those of the shape.
-    pub fn open(path: &Path, format: ExportFormat, shape: Shape) -> Result<Self, FinanceError> {
+    /// Opens a file; refuses one whose columns are not those of the shape. `marks`: texts in CSV may be led by an apostrophe.
+    pub fn open(path: &Path, format: ExportFormat, shape: Shape, marks: bool) -> Result<Self, FinanceError> {
         let file = File::open(path).map_err(|e| FinanceError::io("reading", path, e))?;
         let columns = shape.columns();
         let source = match format {
@@ -50,7 +52,7 @@ impl FileRows {
                 Source::Parquet(Box::new(builder.with_batch_size(BATCH).build().map_err(|e| FinanceError::malformed(path, e))?))
             }
         };
-        Ok(Self { path: path.to_owned(), shape, columns, source, line: 1, ready: VecDeque::new() })
+        Ok(Self { path: path.to_owned(), shape, columns, marks, source, line: 1, ready: VecDeque::new() })
     }
     /// Of what shape its rows are.
     pub fn shape(&self) -> Shape {
@@ -65,7 +67,7 @@ impl FileRows {
         while rows.len() < BATCH {
             self.line += 1;
             let row = match &mut self.source {
-                Source::Csv(reader) => csv_row(reader, &self.columns),
+                Source::Csv(reader) => csv_row(reader, &self.columns, self.marks),
                 Source::Jsonl(reader) => jsonl_row(reader, &self.columns),
                 Source::Parquet(_) => Ok(None),
             };
@@ -92,12 +94,14 @@ pub fn rows_of(batch: &RecordBatch, shape: Shape) -> Result<VecDeque<Row>, Finan
     Ok((0..batch.num_rows()).map(|i| row(&views, i)).collect())
 }
 
-fn csv_row(reader: &mut csv::Reader<File>, columns: &[Column]) -> Result<Option<Row>, String> {
+fn csv_row(reader: &mut csv::Reader<File>, columns: &[Column], marks: bool) -> Result<Option<Row>, String> {
     let mut record = csv::StringRecord::new();
     if !reader.read_record(&mut record).map_err(|e| e.to_string())? {
         return Ok(None);
     }
-    columns.iter().zip(record.iter()).map(|(c, text)| cell(c, text)).collect::<Result<Row, _>>().map(Some)
+    let is_text = |c: &Column| matches!(c.kind, Kind::Name | Kind::Text);
+    let value = |c: &Column, text: &str| cell(c, if marks && is_text(c) { unmarked(text) } else { text });
+    columns.iter().zip(record.iter()).map(|(c, text)| value(c, text)).collect::<Result<Row, _>>().map(Some)
 }
 
 fn jsonl_row(reader: &mut BufReader<File>, columns: &[Column]) -> Result<Option<Row>, String> {

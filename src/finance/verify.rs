@@ -146,7 +146,7 @@ fn check_files(report: &mut VerifyReport, folder: &Path, manifest: &Manifest) ->
 }
 
 fn totals_of(path: &Path, manifest: &Manifest) -> Result<Totals, FinanceError> {
-    let mut rows = FileRows::open(path, manifest.format, manifest.shape())?;
+    let mut rows = FileRows::open(path, manifest.format, manifest.shape(), manifest.has_marks())?;
     let mut adder = Adder::new(manifest.shape());
     while let Some(batch) = rows.next_batch()? {
         adder.add(&batch)?;

@@ -1,6 +1,7 @@
-//! CSV: UTF-8, comma, a header line, `\n`. Text columns are always quoted (RFC 4180), so that a reference such as `=1+1`,
-//! `-12` or `00042` is plainly text; nothing is put in front of it: these files are data, and must come back byte for byte.
-//! Whoever opens one in a spreadsheet imports it with the text columns as text; a quoted field is no protection there.
+//! CSV: UTF-8, comma, a header line, `\n`. Text columns are always quoted (RFC 4180), so that a reference such as `00042` is plainly text.
+//! A text that a spreadsheet would take for a formula (`=1+1`, `-12`, `@x`) is led by an apostrophe, as OWASP advises against CSV
+//! injection; so is one that begins with an apostrophe itself, so that whoever takes one leading apostrophe off every text has the
+//! text byte for byte. Numbers and instants are never touched.
 use super::FinanceError;
 use super::rows::{Column, Kind, Shape, View, views};
 use super::totals::fixed_text;
@@ -54,8 +55,8 @@ fn field(out: &mut Vec<u8>, column: &Column, view: &View<'_>, row: usize, curren
         Kind::Text => quoted(out, view.text(row)),
         Kind::Name => {
             let text = view.text(row);
+            // Names are of the campaign file and of facts, which people write.
             let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'@' | b'-'));
-            // A name that begins like a formula is quoted too.
             if plain && text.starts_with(|c: char| c.is_ascii_alphanumeric()) { out.extend_from_slice(text.as_bytes()) } else { quoted(out, text) }
         }
         Kind::Int | Kind::Instant | Kind::Cost | Kind::Amount => out.extend_from_slice(number(column.kind, view, row, currency).as_bytes()),
@@ -64,6 +65,9 @@ fn field(out: &mut Vec<u8>, column: &Column, view: &View<'_>, row: usize, curren
 
 fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    if is_marked(text) {
+        out.push(b'\'');
+    }
     for part in text.split_inclusive('"') {
         out.extend_from_slice(part.as_bytes());
         if part.ends_with('"') {
@@ -71,6 +75,17 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether a text is led by an apostrophe: what begins as formulas do, in ASCII or in the full-width forms that spreadsheets also take, and what
+/// begins with an apostrophe already. (OWASP, "CSV Injection".)
+fn is_marked(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠'])
+}
+
+/// The text of a field as it was before it was written.
+pub(super) fn unmarked(field: &str) -> &str {
+    field.strip_prefix('\'').unwrap_or(field)
 }
 
 /// A number or instant as text files have it.

@@ -1,8 +1,9 @@
 //! What is wrong with a mapping file, with the place and the way out.
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A fault of a mapping file. Several are reported at once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The file as the caller named it.
     pub file: String,

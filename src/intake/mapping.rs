@@ -133,7 +133,7 @@ impl Mapping {
     }
 
     /// Whether it can serve an intake of this kind.
-    pub(super) fn check(&self, kind: Kind) -> Result<(), Vec<Fault>> {
+    pub fn check(&self, kind: Kind) -> Result<(), Vec<Fault>> {
         let fault = |message: String| Fault { file: self.0.name.clone(), line: 0, column: 0, message, help: String::new() };
         let mut faults = Vec::new();
         // A list takes nothing but `ref`, so the mapping of customers serves it as well.

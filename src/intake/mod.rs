@@ -25,8 +25,9 @@ mod yaml;
 pub use fault::Fault;
 pub use mapping::Mapping;
 pub use rejects::rejects_path;
-pub use run::{ImportRequest, Report, Sums, import};
+pub use run::{ImportRequest, Report, Sums, check_name, import, key_of};
 pub use schema::mapping_schema;
+pub use source::ContentHash;
 
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};

@@ -83,7 +83,7 @@ impl Rejects {
             Some(file) => file,
             None => {
                 bytes.extend_from_slice(HEADER);
-                self.file.insert(File::create(path).map_err(failed)?)
+                self.file.insert(create(path).map_err(failed)?)
             }
         };
         for reject in rejects {
@@ -104,6 +104,15 @@ impl Rejects {
     pub fn written(&self) -> Option<&Path> {
         (self.length > 0).then_some(self.path.as_path())
     }
+}
+
+/// A new file that nobody else may read: it holds rows of the bank's customers.
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn quoted(out: &mut Vec<u8>, field: &[u8]) {

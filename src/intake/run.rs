@@ -174,8 +174,13 @@ async fn receive(batches: &mut tokio::sync::mpsc::Receiver<Result<Batch, IntakeE
 }
 
 fn check(request: &ImportRequest<'_>) -> Result<(), IntakeError> {
+    check_name(request.kind, request.name)
+}
+
+/// Whether a list may be made of an intake of this kind, and may be called so.
+pub fn check_name(kind: Kind, name: Option<&str>) -> Result<(), IntakeError> {
     let refuse = |text: &str| Err(IntakeError::Request(text.into()));
-    match (request.kind, request.name) {
+    match (kind, name) {
         (Kind::List, None) => refuse("an import of a list needs its name: add --name NAME"),
         (Kind::Consents | Kind::Suppressions | Kind::Facts, Some(_)) => refuse("--name is for lists and customers: leave it out"),
         (_, Some(name))
@@ -195,7 +200,13 @@ async fn key(request: &ImportRequest<'_>) -> Result<String, IntakeError> {
         let _ = to.send(source::hash(&file));
     });
     let hash = hash.await.map_err(|_| IntakeError::File("the file could not be read".into()))??;
-    Ok(format!("{}/{}/{hash}/{}", request.kind.name(), request.name.unwrap_or_default(), request.mapping.hash()))
+    Ok(key_of(request.kind, request.name, &hash, request.mapping))
+}
+
+/// Under what name an intake's progress is kept: the same file, for the same list by the same mapping, is the same intake. `content`: the hash of
+/// [`ContentHash`].
+pub fn key_of(kind: Kind, name: Option<&str>, content: &str, mapping: &Mapping) -> String {
+    format!("{}/{}/{content}/{}", kind.name(), name.unwrap_or_default(), mapping.hash())
 }
 
 fn sums(mark: &IntakeProgress, bytes: u64, bytes_total: u64) -> Sums {

@@ -37,19 +37,40 @@ pub(super) fn open(path: &Path) -> Result<File, IntakeError> {
 /// BLAKE3 of a file's size and content, hex, read in pieces.
 pub(super) fn hash(path: &Path) -> Result<String, IntakeError> {
     let mut file = open(path)?;
-    let mut hasher = blake3::Hasher::new();
+    let mut hash = ContentHash::default();
     let mut buffer = vec![0; 1 << 18];
-    let mut size = 0_u64;
     loop {
         let n = file.read(&mut buffer).map_err(|e| IntakeError::File(format!("cannot read {}: {e}", path.display())))?;
         if n == 0 {
             break;
         }
-        size += n as u64;
-        hasher.update(buffer.get(..n).unwrap_or_default());
+        hash.update(buffer.get(..n).unwrap_or_default());
     }
-    hasher.update(&size.to_le_bytes());
-    Ok(hasher.finalize().to_hex().to_string())
+    Ok(hash.finish())
+}
+
+/// BLAKE3 of content and size, for whoever has the bytes in hand as they come.
+#[derive(Default)]
+pub struct ContentHash {
+    hasher: blake3::Hasher,
+    size: u64,
+}
+
+impl ContentHash {
+    /// More of the content.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.hasher.update(bytes);
+    }
+    /// Bytes so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+    /// Hex.
+    pub fn finish(mut self) -> String {
+        self.hasher.update(&self.size.to_le_bytes());
+        self.hasher.finalize().to_hex().to_string()
+    }
 }
 
 /// The text of a file as bytes of UTF-8 (when `decoded` is false: bytes that claim to be UTF-8 and are checked row by row).

@@ -158,7 +158,7 @@ pub struct RevisionRow {
 }
 
 /// An emergency stop that nobody has lifted yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EmergencyRow {
     /// Who stopped.
     pub by: String,
@@ -166,13 +166,14 @@ pub struct EmergencyRow {
     pub why: String,
     /// When.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Who wants it lifted; two different persons lift it.
     pub restarts: Vec<RestartRow>,
 }
 
 /// One person's word that a run may go on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RestartRow {
     /// Who.
     pub by: String,
@@ -180,11 +181,12 @@ pub struct RestartRow {
     pub why: String,
     /// When.
     #[serde(with = "crate::domain::time::iso")]
+    #[schemars(with = "String")]
     pub at: Timestamp,
 }
 
 /// What a person's word for a restart came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Restart {
     /// It is the first; another person must say so too.

@@ -1,10 +1,13 @@
 //! What the engine keeps, as traits named by use. Every store passes one conformance suite (`store::conformance`).
 //!
 //! Clock rule: a store never reads the time; every instant comes in as an argument.
+pub mod access;
 pub mod approvals;
+pub mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contacts;
+pub mod idempotency;
 pub mod inbox;
 pub mod memory;
 mod merge;
@@ -22,11 +25,15 @@ use crate::domain::law::Rule;
 use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::Touch;
+pub use access::{AccessBook, NewToken, SecretHash};
 pub use approvals::{
     ApprovalBook, ApprovalRow, EmergencyRow, NewApproval, NewDraft, NewRevision, Restart, RestartRow, RevisionRow, RevisionStatus, TextRow,
 };
 use async_trait::async_trait;
+pub use audit::{AuditBook, AuditFilter};
 pub use contacts::ContactBook;
+pub use idempotency::{Claim, IdempotencyBook, KeptAnswer};
+pub use privacy::PersonalData;
 pub use records::*;
 pub use tasks::TaskBook;
 
@@ -325,6 +332,10 @@ pub trait Store:
     + LeaseTable
     + TaskBook
     + ContactBook
+    + AccessBook
+    + AuditBook
+    + IdempotencyBook
+    + PersonalData
     + inbox::Inbox
     + outbox::Outbox
 {

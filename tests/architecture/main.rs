@@ -20,7 +20,23 @@ const MAY: &[(&str, &[&str])] = &[
     ("desk", &["domain", "store", "campaign_file", "channels::route"]),
     ("config", &["domain", "channels::route", "finance::MailTls"]),
     // Of the store only two plain values, to print them: no trait, nothing that reads or writes.
-    ("cli", &["api", "app", "desk", "domain", "config", "clock", "campaign_file", "intake", "finance", "store::CampaignRow", "store::StoreError"]),
+    (
+        "cli",
+        &[
+            "api",
+            "app",
+            "desk",
+            "domain",
+            "config",
+            "clock",
+            "campaign_file",
+            "intake",
+            "finance",
+            "store::CampaignRow",
+            "store::StoreError",
+            "store::AuditFilter",
+        ],
+    ),
     // As the command line: plain rows and errors of the store, nothing that reads or writes.
     (
         "api",
@@ -36,6 +52,9 @@ const MAY: &[(&str, &[&str])] = &[
             "store::CampaignRow",
             "store::RevisionRow",
             "store::StoreError",
+            "store::AuditFilter",
+            "store::Claim",
+            "store::KeptAnswer",
         ],
     ),
     ("app", &["domain", "clock", "store", "channels", "actors", "campaign_file", "intake", "finance", "desk", "config"]),

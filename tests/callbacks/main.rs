@@ -16,7 +16,7 @@ use touchline::store::sqlite::{Options, SqliteStore};
 use touchline::store::{CustomerInput, Store};
 
 /// Both stores, each with the customers `c0` (of the RM `rm-1`, branch west, in Shanghai) and `c1` (of `rm-2`, branch east, zone unknown).
-pub async fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
+async fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { create: true, durable: false, ..Options::default() };
     let sqlite = SqliteStore::open_with(&folder.path().join("house.sqlite"), options).await.unwrap();
@@ -27,7 +27,7 @@ pub async fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
     both
 }
 
-pub async fn people(store: &dyn Store) {
+async fn people(store: &dyn Store) {
     let person = |reference: &str, rm: &str, branch: &str, timezone| CustomerInput {
         reference: reference.to_owned(),
         rm: Some(rm.to_owned()),
@@ -41,11 +41,11 @@ pub async fn people(store: &dyn Store) {
 }
 
 /// Another system of the bank.
-pub fn system() -> Actor {
+fn system() -> Actor {
     Actor { roles: Roles::of(&[Role::System]), ..Actor::local("call-centre") }
 }
 
 /// The RM of `c0`.
-pub fn rm() -> Actor {
+fn rm() -> Actor {
     Actor { roles: Roles::of(&[Role::Rm]), branch: Some("west".into()), rm: Some("rm-1".into()), ..Actor::local("li.wei") }
 }

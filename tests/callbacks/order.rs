@@ -9,11 +9,11 @@ use touchline::domain::ids::CustomerId;
 use touchline::domain::outcome::Reason;
 use touchline::domain::time::{MINUTE, Timestamp};
 use touchline::domain::touch::Touch;
+use touchline::store::Store;
 use touchline::store::conformance::check_sums;
 use touchline::store::contacts::{ContactBook, Report, Wish};
 use touchline::store::memory::MemoryStore;
 use touchline::store::sqlite::{Options, SqliteStore};
-use touchline::store::{CampaignBook, Store, TouchLedger};
 
 const T0: Timestamp = Timestamp(1_795_482_000_000);
 

@@ -1,86 +1,56 @@
-//! The daemon as a process of its own, on a free port, with a folder of its own; killed when it is dropped.
-use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+//! A daemon's HTTP in this process, over a store of its own, with a gate that believes what a token says.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use touchline::api::{self, Gate, House, Listening, Problem};
+use touchline::app::{Access, App};
+use touchline::config::{Overrides, load};
+use touchline::domain::access::{Actor, Role, Roles};
+use touchline::domain::time::Timestamp;
 
-/// A running `touchline serve`.
-pub struct Daemon {
-    child: Child,
-    /// `http://127.0.0.1:PORT`.
-    pub url: String,
-    /// Talks to it.
-    pub http: reqwest::Client,
-    log: mpsc::Receiver<String>,
+/// A token is `NAME:ROLE,ROLE[:BRANCH[:RM]]`; `all` has every role.
+struct Believer;
+
+#[async_trait::async_trait]
+impl Gate for Believer {
+    async fn admit(&self, bearer: &str, _: Timestamp) -> Result<Actor, Problem> {
+        let mut parts = bearer.split(':');
+        let (name, roles) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let bound = |part: Option<&str>| part.filter(|p| !p.is_empty()).map(str::to_owned);
+        let roles: Option<Vec<Role>> = if name == "all" { Some(Role::ALL.to_vec()) } else { roles.split(',').map(Role::from_name).collect() };
+        let roles = roles.ok_or_else(|| Problem::unknown_caller("no token is known here"))?;
+        Ok(Actor { roles: Roles::of(&roles), branch: bound(parts.next()), rm: bound(parts.next()), token: None, ..Actor::local(name) })
+    }
 }
 
-/// The program under test.
-pub fn touchline(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_touchline"));
-    command.arg("--data").arg(data).env_remove("TOUCHLINE_LOG_LEVEL").env_remove("TOUCHLINE_URL").env_remove("TOUCHLINE_TOKEN");
-    command
+pub struct Daemon {
+    pub url: String,
+    pub app: Arc<App>,
+    pub folder: TempDir,
 }
 
 impl Daemon {
-    /// Starts it on a data folder; `config`: the text of a settings file.
-    pub fn start(data: &Path, config: &str) -> Self {
-        let file = data.join("touchline-test.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut command = touchline(data);
-        command.arg("--config").arg(&file).args(["--json", "serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Standard error is read all along: a full pipe would hold the daemon up.
-        let (tell, log) = mpsc::channel();
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|line| drop(tell.send(line))));
-        // It says where it listens as its first document.
-        let mut said = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        while serde_json::from_str::<Value>(&said).is_err() {
-            if out.read_line(&mut said).unwrap() == 0 {
-                let why: Vec<String> = log.try_iter().collect();
-                panic!("the daemon ended before it listened: {said:?} {}", why.join("\n"));
-            }
-        }
-        std::thread::spawn(move || drop(out.read_to_end(&mut Vec::new())));
-        let url = serde_json::from_str::<Value>(&said).unwrap()["listening"].as_str().unwrap().to_owned();
+    /// Over `memory:` or a database in its folder; `change` has the last word on the settings.
+    pub async fn open(memory: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
+        // The tests' own client asks for it.
         touchline::app::tls::provider();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { child, url, http, log }
+        let folder = TempDir::new().unwrap();
+        let url = if memory { "memory:".to_owned() } else { format!("sqlite:{}", folder.path().join("store.sqlite").display()) };
+        let overrides = Overrides { store_url: Some(url), data: Some(folder.path().join("data")), ..Overrides::default() };
+        let mut config = load(None, &overrides).unwrap();
+        change(&mut config);
+        let app = Arc::new(App::open(config, Access::Write).await.unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let house = House::new(Arc::clone(&app), Arc::new(Believer));
+        let serving = api::start(house, listener, Listening { workers: 2, connections: 100, tls: None }).unwrap();
+        Self { url: format!("http://{}", serving.address), app, folder }
     }
-    /// What it has logged since the last call.
-    pub fn logged(&self) -> Vec<String> {
-        self.log.try_iter().collect()
-    }
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-    /// Asks it to end as a service manager does, and waits.
-    pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        let status = self.child.wait().unwrap();
-        // The reader of its standard error ends with the process.
-        let log = self.log.iter().collect();
-        (status, log)
-    }
-    /// Kills it: no chance to put anything in order.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-    /// A request with a token.
-    pub fn request(&self, method: reqwest::Method, path: &str, token: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token)
-    }
-}
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Ended already, or ended now: either way nothing is left running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join("data").join(name)
     }
 }

@@ -3,6 +3,10 @@
 mod approvals;
 #[path = "faulty_inbox.rs"]
 mod inbox;
+#[path = "faulty_privacy.rs"]
+mod privacy;
+
+mod access;
 
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -313,5 +313,7 @@ pub async fn assert_intact(bank: &Bank, folder: &Path) {
 pub fn csv_rows(path: &Path) -> Vec<BTreeMap<String, String>> {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    reader.records().map(|r| names.iter().cloned().zip(r.unwrap().iter().map(str::to_owned)).collect()).collect()
+    // The apostrophe before what looks like a formula is no part of the text.
+    let text = |field: &str| field.strip_prefix('\'').unwrap_or(field).to_owned();
+    reader.records().map(|r| names.iter().cloned().zip(r.unwrap().iter().map(text)).collect()).collect()
 }

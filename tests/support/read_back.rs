@@ -32,7 +32,9 @@ fn record<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> Record {
 fn csv(path: &Path) -> Vec<Record> {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    reader.records().map(|r| record(names.iter().map(String::as_str).zip(r.unwrap().iter().map(str::to_owned)))).collect()
+    // What a spreadsheet would take for a formula is led by an apostrophe, which is no part of the text.
+    let text = |field: &str| field.strip_prefix('\'').unwrap_or(field).to_owned();
+    reader.records().map(|r| record(names.iter().map(String::as_str).zip(r.unwrap().iter().map(text)))).collect()
 }
 
 fn jsonl(path: &Path) -> Vec<Record> {

@@ -1,6 +1,6 @@
 //! The operations of campaigns, as the table has them.
 use super::super::Operation;
-use super::views::{ApprovedView, CampaignPage, CampaignView, EventPage, RestartView, StandingView, SubmittedView};
+use super::views::{ApprovedView, CampaignPage, CampaignView, EventPage, ListedPage, RestartView, StandingView, SubmittedView};
 use super::{Approval, Stop, Why};
 use crate::campaign_file::LONGEST_FILE;
 use crate::desk::diff::{Diff, Version};
@@ -18,8 +18,17 @@ schedule: {start: 2026-11-24T09:00, end: 2026-12-15T20:00, timezone: Asia/Shangh
 fn campaign(status: &str) -> Value {
     json!({
         "id": 7, "name": "spring", "version": 1, "revision": 0, "status": status, "wanted": "run", "emergency": false, "audience": 45211,
+        "audience_list": 4, "list": 4, "checksum": "4c1d2e3f", "currency": "CNY", "cursor": 0, "stop_reason": null,
         "hash": "8f2a3c5d7e90b1a4", "submitted_at": "2026-11-23T08:00:00Z", "started_at": null, "finished_at": null
     })
+}
+
+fn listed() -> Value {
+    let mut row = campaign("running");
+    if let Some(fields) = row.as_object_mut() {
+        fields.extend([("rehearsal".to_owned(), json!(false)), ("counts".to_owned(), json!({"pending": 45211})), ("attempts".to_owned(), json!(0))]);
+    }
+    row
 }
 
 fn seal() -> Value {
@@ -150,7 +159,7 @@ fn operating() -> Vec<Operation> {
             .about("Two different persons must say so; whoever stopped it may be one of them. The same person again changes nothing.")
             .allow(STOPPERS)
             .takes::<Why>(json!({"why": "the text is mended"}))
-            .gives::<RestartView>(200, "Noted, or lifted.", json!({"campaign": campaign("paused"), "restart": "first", "said_so": ["ann"]}))
+            .gives::<RestartView>(200, "Noted, or lifted.", json!({"campaign": campaign("paused"), "restart": "first", "said_so": ["ann"], "held_by": null}))
             .to(super::restart),
         verb("/v1/campaigns/{name}/archive", "archiveCampaign", "Put a closed campaign, or an own draft, away", "archived")
             .allow(&[Role::Operator, Role::Author])
@@ -165,7 +174,7 @@ fn reading() -> Vec<Operation> {
             .allow(READERS)
             .query("archived", "Also those put away.", json!({"type": "boolean", "default": false}), false.into())
             .paged()
-            .gives::<CampaignPage>(200, "A page.", json!({"items": [campaign("running")], "next": null}))
+            .gives::<ListedPage>(200, "A page.", json!({"items": [listed()], "next": null}))
             .to(super::list),
         named(Operation::get("/v1/campaigns/{name}", "readCampaign").says("campaigns", "The report of a campaign, and where its approval stands"))
             .allow(READERS)

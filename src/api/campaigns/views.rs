@@ -1,65 +1,23 @@
 //! Campaigns as the API shows them.
 use crate::desk::approve::Approved;
-use crate::desk::control::Event;
-use crate::desk::emergency::Restarted;
+use crate::desk::control::{Event, Listed};
+use crate::desk::emergency::{EmergencyRow, Restarted};
 use crate::desk::report::Report;
 use crate::desk::submit::Submitted;
 use crate::domain::changes::Change;
 use crate::domain::seal::Seal;
-use crate::domain::time::Timestamp;
 use crate::store::{CampaignRow, RevisionRow};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A campaign run.
+/// A campaign run, as the command line shows it too.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct CampaignView {
-    /// Its number.
-    pub id: i64,
-    /// Its name.
-    pub name: String,
-    /// Version, from 1, per name.
-    pub version: i64,
-    /// The revision that it follows; 0: the file as it was handed in.
-    pub revision: i64,
-    /// `draft`, `submitted`, `approved`, `scheduled`, `running`, `paused`, `finished`, `stopped` or `archived`.
-    pub status: String,
-    /// What operators want of it: `run`, `pause` or `stop`.
-    pub wanted: String,
-    /// Stopped in an emergency: two persons must restart it.
-    pub emergency: bool,
-    /// Customers in its audience; 0 in a draft.
-    pub audience: i64,
-    /// BLAKE3 of its file.
-    pub hash: String,
-    /// When it was handed in, or its draft written.
-    pub submitted_at: String,
-    /// When its first touch could start.
-    pub started_at: Option<String>,
-    /// When it ended.
-    pub finished_at: Option<String>,
-}
-
-fn instant(at: Option<Timestamp>) -> Option<String> {
-    at.map(|at| at.to_string())
-}
+#[serde(transparent)]
+pub struct CampaignView(CampaignRow);
 
 impl From<&CampaignRow> for CampaignView {
     fn from(row: &CampaignRow) -> Self {
-        Self {
-            id: row.id.0,
-            name: row.name.clone(),
-            version: row.version,
-            revision: row.revision,
-            status: row.status.to_string(),
-            wanted: row.wanted.to_string(),
-            emergency: row.emergency,
-            audience: row.audience,
-            hash: row.hash.clone(),
-            submitted_at: row.submitted_at.to_string(),
-            started_at: instant(row.started_at),
-            finished_at: instant(row.finished_at),
-        }
+        Self(row.clone())
     }
 }
 
@@ -72,39 +30,23 @@ pub struct CampaignPage {
     pub next: Option<i64>,
 }
 
+/// A page of a list of campaigns, by number.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ListedPage {
+    /// The campaigns, with where their customers stand.
+    pub items: Vec<Listed>,
+    /// Give it as `after` for the next page; null: there is none.
+    pub next: Option<i64>,
+}
+
 /// A revision of a run under way.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct RevisionView {
-    /// From 1, per run.
-    pub number: i64,
-    /// `open`, `approved`, `taken` or `replaced`.
-    pub status: String,
-    /// BLAKE3 of its file.
-    pub hash: String,
-    /// Everybody who has written at it.
-    pub authors: Vec<String>,
-    /// When it was handed in.
-    pub submitted_at: String,
-    /// Who approved it.
-    pub approved_by: Option<String>,
-    /// When.
-    pub approved_at: Option<String>,
-    /// When the run took it up.
-    pub taken_at: Option<String>,
-}
+#[serde(transparent)]
+pub struct RevisionView(RevisionRow);
 
 impl From<&RevisionRow> for RevisionView {
     fn from(row: &RevisionRow) -> Self {
-        Self {
-            number: row.number,
-            status: row.status.to_string(),
-            hash: row.hash.clone(),
-            authors: row.authors.clone(),
-            submitted_at: row.submitted_at.to_string(),
-            approved_by: row.approved_by.clone(),
-            approved_at: instant(row.approved_at),
-            taken_at: instant(row.taken_at),
-        }
+        Self(row.clone())
     }
 }
 
@@ -184,13 +126,15 @@ pub struct RestartView {
     pub restart: String,
     /// Who has said so, while one more is needed.
     pub said_so: Vec<String>,
+    /// The stop that still holds the run.
+    pub held_by: Option<EmergencyRow>,
 }
 
 impl From<Restarted> for RestartView {
     fn from(r: Restarted) -> Self {
-        let said_so = r.held_by.map(|held| held.restarts.into_iter().map(|r| r.by).collect()).unwrap_or_default();
+        let said_so = r.held_by.iter().flat_map(|held| &held.restarts).map(|r| r.by.clone()).collect();
         let restart = serde_json::to_value(r.restart).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        Self { campaign: CampaignView::from(&r.campaign), restart, said_so }
+        Self { campaign: CampaignView::from(&r.campaign), restart, said_so, held_by: r.held_by }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::worklist::{Task, TaskEvent, lease};
 use crate::store::{Needs, Status, Store, Wanted};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Finds out whether tasks that carry out touches must still be done. Campaigns are read once.
 #[derive(Default)]
@@ -39,13 +40,14 @@ fn forbidden(file: Option<&Campaign>, now: Contactability) -> Option<Reason> {
 
 impl CallOff {
     async fn grounds(&mut self, store: &dyn Store, id: CampaignId) -> DeskResult<&Grounds> {
-        if !self.campaigns.contains_key(&id) {
-            let row = store.campaign_by_id(id).await?;
-            let stopped = row.status == Status::Stopped || row.wanted == Wanted::Stop;
-            self.campaigns.insert(id, Grounds { stopped, file: campaign_file::load(&row.name, &row.source).ok() });
+        match self.campaigns.entry(id) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let row = store.campaign_by_id(id).await?;
+                let stopped = row.status == Status::Stopped || row.wanted == Wanted::Stop;
+                Ok(place.insert(Grounds { stopped, file: campaign_file::load(&row.name, &row.source).ok() }))
+            }
         }
-        // It was put there just now if it was not.
-        Ok(self.campaigns.entry(id).or_insert(Grounds { stopped: false, file: None }))
     }
 
     /// Why a task must not be done any more; `None`: it may be, or it carries out no touch.

@@ -14,6 +14,7 @@ use crate::store::{Needs, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Touches of a customer that come with a task at most, the newest.
 const TIMELINE: usize = 50;
@@ -184,8 +185,8 @@ pub(super) async fn view(store: &dyn Store, actor: &Actor, task: Task, now: Time
     let mut timeline = Vec::new();
     for touch in store.timeline(task.made.customer).await?.into_iter().rev().filter(|t| !t.key.campaign.is_rehearsal()).take(TIMELINE) {
         let id = touch.key.campaign;
-        if !campaigns.contains_key(&id) {
-            campaigns.insert(id, store.campaign_by_id(id).await?.name);
+        if let Entry::Vacant(place) = campaigns.entry(id) {
+            place.insert(store.campaign_by_id(id).await?.name);
         }
         timeline.push(TimelineLine {
             at: touch.started_at.or(touch.ended_at).or(touch.due_at),

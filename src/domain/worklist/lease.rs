@@ -12,10 +12,6 @@ use crate::domain::time::{DAY, MINUTE, Timestamp};
 
 /// How long a claim holds unless it is renewed.
 pub const LEASE_MS: i64 = 15 * MINUTE;
-/// The RM is reminded of a callback so long before its time.
-pub const REMIND_BEFORE_MS: i64 = 15 * MINUTE;
-/// A callback or referral that is not done so long after its time is missed.
-pub const ESCALATE_AFTER_MS: i64 = 30 * MINUTE;
 /// The longest notes, in characters.
 pub const LONGEST_NOTES: usize = 4_000;
 /// An instant that a caller gives may be so far ahead of our clock.
@@ -46,29 +42,16 @@ impl std::fmt::Display for Held {
 }
 
 impl Task {
-    /// Sets when the task must be looked at again; never for a closed one. It is the first of: its lease's end, its expiry, a callback's or
-    /// referral's reminder and escalation as long as they are not on record, and `also`. A task on nobody's list keeps the alarm by which
-    /// somebody is to be found for it, unless `also` is that time.
+    /// Sets when the task must be looked at again; never for a closed one. It is the first of: its lease's end, its expiry, `also`, and an
+    /// alarm that is not this caller's to move. A task on nobody's list keeps the one by which somebody is to be found for it, unless `also`
+    /// is that time; a callback or referral keeps the one of its reminder and escalation, which `callback::attend` sets anew each time
+    /// that it has gone off.
     pub fn sleep_until(&mut self, also: Option<Timestamp>) {
         let waits = self.state == TaskState::Open && self.rm.is_none() && also.is_none();
-        let to_assign = self.wakes_at.filter(|_| waits);
-        let all = [self.lease_until, self.made.expires_at, also, to_assign, self.reminder(), self.escalation()];
+        let attended = matches!(self.made.kind, TaskKind::Callback | TaskKind::Referral);
+        let kept = self.wakes_at.filter(|_| waits || attended);
+        let all = [self.lease_until, self.made.expires_at, also, kept];
         self.wakes_at = if self.state.is_closed() { None } else { all.into_iter().flatten().min() };
-    }
-
-    fn is_agreed_upon(&self) -> bool {
-        matches!(self.made.kind, TaskKind::Callback | TaskKind::Referral) && !self.state.is_closed()
-    }
-
-    /// When the RM on whose list it is must be reminded of it; `None`: not, or done already.
-    pub fn reminder(&self) -> Option<Timestamp> {
-        let waits = self.is_agreed_upon() && self.rm.is_some() && self.reminded_at.is_none();
-        waits.then(|| self.made.due_at.plus(-REMIND_BEFORE_MS))
-    }
-
-    /// When it counts as missed and goes to the branch's lead; `None`: not, or done already.
-    pub fn escalation(&self) -> Option<Timestamp> {
-        (self.is_agreed_upon() && self.escalated_at.is_none()).then(|| self.made.due_at.plus(ESCALATE_AFTER_MS))
     }
 
     /// The claim that still holds, by whomever.

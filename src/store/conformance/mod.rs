@@ -4,6 +4,7 @@
 //! recounted ones, the sum must close, and the histogram must add up to the audience.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Test code, compiled for other crates' tests.
 
+mod access;
 mod approvals;
 mod begin;
 mod campaigns;
@@ -17,6 +18,7 @@ mod lists;
 mod money;
 mod outbox;
 mod people;
+mod privacy;
 mod reads;
 mod record;
 mod worklist;
@@ -49,6 +51,8 @@ cases! {
     engine: touches_and_members_in_bulk rehearsals_are_another_time a_wave_is_counted_down sent_since_tells_what_stands ended_runs_schedule_nothing finished_runs_schedule_nothing further_corrections_start_nothing what_a_provider_has_taken_stays;
     contacts: a_contact_is_a_touch a_repeated_report_changes_nothing corrections_go_by_the_lattice contradictions_and_strangers_are_refused the_names_of_the_house_are_reserved later_campaigns_see_reported_contacts the_latest_hold_rules a_hold_and_consents_leave_each_other a_lifted_hold_brings_forward the_newest_wish_rules;
     money: facts_duplicates_and_conflicts facts_in_order credits_once_over_campaigns credits_are_replaced rehearsal_credits_bar_nobody credits_page_whole_groups exports_are_numbered references_by_range one_owner_at_a_time;
+    access: tokens_are_numbered_and_found tokens_are_revoked_once a_use_only_moves_on audit_is_chained audit_is_filtered_and_paged keys_are_claimed_and_answered keys_go_stale_and_are_purged;
+    privacy: found_by_phone_and_email one_batch_may_name_a_customer_twice erased_is_gone_and_sums_stand erased_is_not_begun erased_does_not_come_back_unasked receipts_are_forgotten_in_time forgotten_changes_are_asked_again sealing_anew_ends;
     inbox: a_repeated_message_changes_nothing receipts_are_open_until_the_engine_has_them what_is_given_up_becomes_a_dead_letter events_are_known_and_forgotten;
     outbox: settled_touches_are_told_to_whoever_asks rehearsals_are_not_told changes_of_status_are_told withdrawn_consents_are_told_once credits_are_told_as_they_change tasks_are_told deliveries_go_on_replay_and_end;
     worklist: a_key_makes_one_task lists_are_paged_in_order a_change_names_its_version tasks_wake_soonest_first touches_of_closed_tasks_are_told_once the_roster_and_its_loads the_newest_checkpoint_stands;

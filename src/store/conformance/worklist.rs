@@ -112,7 +112,8 @@ pub async fn lists_are_paged_in_order(store: &dyn Store) {
     }
     tasks.sort_by_key(|t| (std::cmp::Reverse(t.made.priority), t.made.due_at, t.id));
     let none = TaskFilter::default();
-    let filters: Vec<(TaskFilter, fn(&Task) -> bool)> = vec![
+    type Fits = fn(&Task) -> bool;
+    let filters: Vec<(TaskFilter, Fits)> = vec![
         (none.clone(), |_| true),
         (TaskFilter { rm: Some("rm-1".into()), ..none.clone() }, |t| t.rm.is_some()),
         (TaskFilter { rm: Some(String::new()), ..none.clone() }, |t| t.rm.is_none()),
@@ -219,8 +220,8 @@ pub async fn touches_of_closed_tasks_are_told_once(store: &dyn Store) {
     assert_eq!(ids(&store.open_touch_tasks(made[0].id, 1).await.unwrap()), [made[2].id]);
     assert!(store.untold_tasks(TaskId(0), 10).await.unwrap().is_empty());
     store.mark_told(&[made[0].id]).await.unwrap();
-    for n in 0..3 {
-        change(store, &done(&made[n])).await;
+    for task in made.iter().take(3) {
+        change(store, &done(task)).await;
     }
     change(store, &Task { state: TaskState::Cancelled, closed_at: Some(hours(2)), wakes_at: None, ..made[3].clone() }).await;
     assert!(store.open_touch_tasks(TaskId(0), 10).await.unwrap().is_empty());

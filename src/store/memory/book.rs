@@ -61,7 +61,8 @@ impl CampaignBook for MemoryStore {
             Some(mode) => newest(mode),
             None => newest(false).or_else(|| newest(true)),
         };
-        let drafts = || state.runs.values().filter(|r| r.row.name == name).max_by_key(|r| r.created).map(|r| r.row.clone());
+        let drafts =
+            || state.runs.values().filter(|r| r.row.name == name && !r.row.id.is_rehearsal()).max_by_key(|r| r.created).map(|r| r.row.clone());
         let found = found.or_else(|| if rehearsal == Some(true) { None } else { drafts() });
         found.ok_or_else(|| StoreError::NotFound {
             what: "campaign",

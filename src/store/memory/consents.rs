@@ -132,7 +132,7 @@ impl State {
     }
 
     /// Packs what is on record beside the customer; a change goes into the change log. Whether it changed.
-    fn repack(&mut self, customer: CustomerId) -> bool {
+    pub(super) fn repack(&mut self, customer: CustomerId) -> bool {
         let Some(row) = self.customers.get_mut(&customer) else { return false };
         let mut packed = Contactability::default();
         let mut records: Vec<&ConsentRecord> = self.consents.get(&customer).into_iter().flatten().collect();

@@ -21,6 +21,15 @@ pub(super) struct Contacts {
     wishes: BTreeMap<(String, String), WishRow>,
 }
 
+impl Contacts {
+    /// What wishes say of a customer.
+    pub(super) fn erase(&mut self, customer: CustomerId) {
+        for row in self.wishes.values_mut().filter(|row| row.wish.customer == customer) {
+            row.wish.topic = crate::store::privacy::ERASED.to_owned();
+        }
+    }
+}
+
 #[async_trait]
 impl ContactBook for MemoryStore {
     async fn report_contact(&self, report: &Report) -> StoreResult<Reported> {

@@ -4,7 +4,7 @@ use super::MemoryStore;
 use super::state::State;
 use crate::domain::contact::{EmailAddress, Phone};
 use crate::domain::ids::CustomerId;
-use crate::store::merge;
+use crate::store::{merge, privacy};
 use async_trait::async_trait;
 
 #[async_trait]
@@ -15,6 +15,16 @@ impl CustomerBook for MemoryStore {
         for (index, input) in batch.iter().enumerate() {
             if input.reference.is_empty() {
                 count.rejected.push((index, "expected a customer reference, found none".into()));
+                continue;
+            }
+            if privacy::is_pseudonym(&input.reference) {
+                count.rejected.push((index, privacy::PSEUDONYM.into()));
+                continue;
+            }
+            if !state.by_reference.contains_key(&input.reference)
+                && let Some(why) = state.erased_before(input)
+            {
+                count.rejected.push((index, why.into()));
                 continue;
             }
             match state.put_customer(input) {

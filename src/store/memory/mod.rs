@@ -2,6 +2,7 @@
 //!
 //! The whole state stands behind one mutex and every call is one critical section: it is serialisable, deterministic (ordered
 //! maps only), and its futures are complete at their first poll, so that a world without a runtime can drive it.
+mod access;
 mod approvals;
 mod begin;
 mod book;
@@ -13,6 +14,7 @@ mod inbox;
 mod ledger;
 mod lists;
 mod outbox;
+mod privacy;
 mod record;
 mod state;
 mod tasks;

@@ -12,6 +12,7 @@ use crate::domain::tally::Tallies;
 use crate::domain::time::Timestamp;
 use crate::domain::touch::{self, Touch};
 use crate::store::CustomerRow;
+use crate::store::privacy::Erasure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -56,12 +57,16 @@ pub(super) struct State {
     pub holders: BTreeMap<i64, BTreeMap<CampaignId, u64>>,
     pub exports: BTreeMap<i64, ExportRow>,
     pub exports_reserved: i64,
+    /// Who was erased, and the marks that bar them from being taken in again.
+    pub erasures: BTreeMap<CustomerId, Erasure>,
+    pub tombstones: BTreeSet<[u8; 32]>,
     /// The worklist.
     pub worklist: super::tasks::Worklist,
     pub inbound: super::inbox::Inbound,
     pub outbound: super::outbox::Outbound,
     pub fence: i64,
     pub owner: Option<i64>,
+    pub access: super::access::Kept,
     pub contacts: super::contacts::Contacts,
 }
 

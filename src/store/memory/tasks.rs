@@ -44,6 +44,50 @@ impl Worklist {
         self.tasks.insert(task.id, task);
     }
 
+    /// Closed tasks that still have a script or notes.
+    pub(super) fn wordy(&self, before: Timestamp) -> impl Iterator<Item = TaskId> {
+        let has_words = |t: &&Task| t.made.script.is_some() || t.result.as_ref().is_some_and(|r| r.notes.is_some());
+        self.tasks.values().filter(move |t| t.closed_at.is_some_and(|at| at < before)).filter(has_words).map(|t| t.id)
+    }
+
+    /// Checkpoints that are closed.
+    pub(super) fn closed_checkpoints(&self, before: Timestamp) -> impl Iterator<Item = &(CustomerId, String)> {
+        self.checkpoints.iter().filter(move |(_, c)| c.closed && c.at < before).map(|(key, _)| key)
+    }
+
+    fn wipe(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        let notes = task.result.as_mut().and_then(|r| r.notes.take());
+        task.made.script.take().is_some() || notes.is_some()
+    }
+
+    pub(super) fn forget_words(&mut self, before: Timestamp, limit: usize) -> usize {
+        let gone: Vec<TaskId> = self.wordy(before).take(limit).collect();
+        gone.iter().filter(|id| self.wipe(**id)).count()
+    }
+
+    pub(super) fn forget_checkpoints(&mut self, before: Timestamp, limit: usize) -> usize {
+        let gone: Vec<_> = self.closed_checkpoints(before).take(limit).cloned().collect();
+        gone.iter().filter(|key| self.checkpoints.remove(key).is_some()).count()
+    }
+
+    /// What tasks and checkpoints say of a customer; returns how many of each said anything.
+    pub(super) fn erase(&mut self, customer: CustomerId) -> (u64, u64) {
+        let own: Vec<TaskId> = self.tasks.values().filter(|t| t.made.customer == customer).map(|t| t.id).collect();
+        let mut tasks = 0;
+        for id in own {
+            if self.wipe(id) {
+                tasks += 1;
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.version += 1;
+                }
+            }
+        }
+        let before = self.checkpoints.len();
+        self.checkpoints.retain(|(of, _), _| *of != customer);
+        (tasks, (before - self.checkpoints.len()) as u64)
+    }
+
     fn make(&mut self, new: &NewTask) -> (Task, bool) {
         if let Some(task) = self.by_key.get(&new.key).and_then(|id| self.tasks.get(id)) {
             return (task.clone(), false);

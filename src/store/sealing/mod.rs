@@ -126,6 +126,14 @@ impl Sealer {
         seal_under(&self.ring, field, owner, text.as_bytes(), &nonce)
     }
 
+    /// Seals a text that may be missing.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_some(&self, field: Field, owner: i64, text: Option<&str>) -> StoreResult<Option<Vec<u8>>> {
+        text.map(|text| self.seal(field, owner, text)).transpose()
+    }
+
     /// Opens what was sealed for this field and owner.
     ///
     /// # Errors

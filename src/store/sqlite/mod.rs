@@ -3,7 +3,10 @@
 //! The ledger's rows are clustered by customer and no secondary index covers what the ordinary touch passes through; the hot
 //! path (`begin`, `record`) is multi-row statements in one transaction each. SQL that only SQLite speaks is here on purpose:
 //! each store is written for its database and held to the same conformance suite.
+mod access;
+mod answers;
 mod approvals;
+mod audit;
 mod batches;
 mod begin;
 pub mod bench;
@@ -16,6 +19,7 @@ mod contactable;
 mod contacts;
 mod corrections;
 mod customers;
+mod erase;
 mod exports;
 mod facts;
 mod fault;
@@ -28,12 +32,14 @@ mod members;
 mod open;
 mod outbox;
 mod packed;
+mod privacy;
 mod put_customers;
 mod receipts;
 mod record;
 mod reports;
 mod revisions;
 mod rows;
+mod seal_anew;
 mod sealed;
 mod sums;
 mod tasks;

@@ -5,13 +5,35 @@ use super::packed::{Columns, unquoted};
 use crate::domain::ids::CustomerId;
 use crate::store::sealing::{self, Field, Sealer};
 use crate::store::{StoreError, StoreResult};
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, TypeInfo, ValueRef};
 use std::path::Path;
 
 pub(super) const PHONE: Field = Field { table: "customer", column: "phone" };
 pub(super) const EMAIL: Field = Field { table: "customer", column: "email" };
 pub(super) const PUSH: Field = Field { table: "customer", column: "push" };
 pub(super) const ATTRIBUTES: Field = Field { table: "customer", column: "attributes" };
+
+pub(super) const SCRIPT: Field = Field { table: "task", column: "script" };
+pub(super) const NOTES: Field = Field { table: "task", column: "notes" };
+pub(super) const DETAIL: Field = Field { table: "checkpoint", column: "detail" };
+
+/// A sealed column of a row that was not packed.
+pub(super) fn cell(row: &SqliteRow, column: usize, sealer: &Sealer, field: Field, customer: CustomerId) -> StoreResult<Option<String>> {
+    let value = row.try_get_raw(column)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    if value.type_info().name() == "TEXT" {
+        return Ok(row.try_get(column)?);
+    }
+    sealer.open(field, customer.0, row.try_get(column)?).map(Some)
+}
+
+/// SQL condition: the column holds an open text (other than `nothing`), or is sealed under another key than the one bound as ?1.
+pub(super) fn stale(column: &str, nothing: &str) -> String {
+    format!("((typeof({column})='text' AND {column}<>'{nothing}') OR (typeof({column})='blob' AND substr({column},2,4)<>?1))")
+}
 
 /// SQL expression that packs a sealed column: hexadecimal digits, or a quoted text from before; empty for NULL.
 pub(super) fn packed(column: &str) -> String {

@@ -6,6 +6,7 @@ use super::SqliteStore;
 use super::batches::json_arguments;
 use crate::domain::ids::{CustomerId, TaskId};
 use crate::domain::time::Timestamp;
+use crate::store::sealing::Sealer;
 use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskState};
 use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
@@ -21,12 +22,18 @@ fn no_task(id: TaskId) -> StoreError {
     StoreError::NotFound { what: "task", name: id.to_string(), hint: String::new() }
 }
 
-async fn one(conn: &mut SqliteConnection, id: TaskId) -> StoreResult<Option<Task>> {
-    Ok(select(conn, "WHERE id = ?", integers(&[id.0])?).await?.pop())
+async fn one(conn: &mut SqliteConnection, sealer: &Sealer, id: TaskId) -> StoreResult<Option<Task>> {
+    Ok(select(conn, sealer, "WHERE id = ?", integers(&[id.0])?).await?.pop())
 }
 
 /// A filter's page of one state.
-async fn of_state(conn: &mut SqliteConnection, filter: &TaskFilter, state: TaskState, after: Option<(i64, i64, i64)>) -> StoreResult<Vec<Task>> {
+async fn of_state(
+    conn: &mut SqliteConnection,
+    sealer: &Sealer,
+    filter: &TaskFilter,
+    state: TaskState,
+    after: Option<(i64, i64, i64)>,
+) -> StoreResult<Vec<Task>> {
     let mut rest = String::from("WHERE state = ?");
     let mut arguments = SqliteArguments::default();
     add(&mut arguments, i64::from(state.code()))?;
@@ -59,7 +66,7 @@ async fn of_state(conn: &mut SqliteConnection, filter: &TaskFilter, state: TaskS
     }
     rest.push_str(" ORDER BY urgency, due_at, id LIMIT ?");
     add(&mut arguments, limit_of(filter.limit))?;
-    select(conn, &rest, arguments).await
+    select(conn, sealer, &rest, arguments).await
 }
 
 #[async_trait]
@@ -69,13 +76,13 @@ impl TaskBook for SqliteStore {
         let mut writing = writer.begin().await?;
         let mut made = Vec::with_capacity(new.len());
         for new in new {
-            if let Some(id) = insert(&mut writing.tx, new).await? {
+            if let Some(id) = insert(&mut writing.tx, &self.sealer, new).await? {
                 add_events(&mut writing.tx, id, &[TaskEvent::made(new)]).await?;
                 made.push((new.row(id), true));
             } else {
                 let mut key = SqliteArguments::default();
                 add(&mut key, new.key.clone())?;
-                let stored = select(&mut writing.tx, "WHERE key = ?", key).await?.pop();
+                let stored = select(&mut writing.tx, &self.sealer, "WHERE key = ?", key).await?.pop();
                 made.push((stored.ok_or_else(|| StoreError::Backend("a task that is on record could not be read".into()))?, false));
             }
         }
@@ -84,13 +91,13 @@ impl TaskBook for SqliteStore {
     }
 
     async fn task(&self, id: TaskId) -> StoreResult<Option<Task>> {
-        one(&mut *self.reader().await?, id).await
+        one(&mut *self.reader().await?, &self.sealer, id).await
     }
 
     async fn task_by_key(&self, key: &str) -> StoreResult<Option<Task>> {
         let mut arguments = SqliteArguments::default();
         add(&mut arguments, key.to_owned())?;
-        Ok(select(&mut *self.reader().await?, "WHERE key = ?", arguments).await?.pop())
+        Ok(select(&mut *self.reader().await?, &self.sealer, "WHERE key = ?", arguments).await?.pop())
     }
 
     async fn tasks(&self, filter: &TaskFilter) -> StoreResult<Vec<Task>> {
@@ -100,7 +107,7 @@ impl TaskBook for SqliteStore {
         let after = match filter.after {
             None => None,
             Some(id) => {
-                let last = one(&mut reading, id).await?.ok_or_else(|| no_task(id))?;
+                let last = one(&mut reading, &self.sealer, id).await?.ok_or_else(|| no_task(id))?;
                 Some((i64::from(9_u8.saturating_sub(last.made.priority)), last.made.due_at.0, last.id.0))
             }
         };
@@ -108,7 +115,7 @@ impl TaskBook for SqliteStore {
         let mut found = Vec::new();
         for (place, state) in states.iter().enumerate() {
             if !states.iter().take(place).any(|before| before == state) {
-                found.extend(of_state(&mut reading, filter, *state, after).await?);
+                found.extend(of_state(&mut reading, &self.sealer, filter, *state, after).await?);
             }
         }
         found.sort_by_key(|t| (std::cmp::Reverse(t.made.priority), t.made.due_at, t.id));
@@ -120,8 +127,8 @@ impl TaskBook for SqliteStore {
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
         for (task, events) in changes {
-            if !update(&mut writing.tx, task).await? {
-                return Err(match one(&mut writing.tx, task.id).await? {
+            if !update(&mut writing.tx, &self.sealer, task).await? {
+                return Err(match one(&mut writing.tx, &self.sealer, task.id).await? {
                     Some(_) => StoreError::Conflict(task.moved_on()),
                     None => no_task(task.id),
                 });
@@ -133,7 +140,7 @@ impl TaskBook for SqliteStore {
 
     async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>> {
         let rest = "WHERE wakes_at <= ? ORDER BY wakes_at, id LIMIT ?";
-        select(&mut *self.reader().await?, rest, integers(&[at.0, limit_of(limit)])?).await
+        select(&mut *self.reader().await?, &self.sealer, rest, integers(&[at.0, limit_of(limit)])?).await
     }
 
     async fn wake_unassigned(&self, at: Timestamp) -> StoreResult<u64> {
@@ -150,12 +157,12 @@ impl TaskBook for SqliteStore {
 
     async fn open_touch_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
         let rest = "WHERE id > ? AND touch_campaign IS NOT NULL AND state IN (0, 1) ORDER BY id LIMIT ?";
-        select(&mut *self.reader().await?, rest, integers(&[after.0, limit_of(limit)])?).await
+        select(&mut *self.reader().await?, &self.sealer, rest, integers(&[after.0, limit_of(limit)])?).await
     }
 
     async fn untold_tasks(&self, after: TaskId, limit: usize) -> StoreResult<Vec<Task>> {
         let rest = "WHERE id > ? AND touch_campaign IS NOT NULL AND told = 0 AND state IN (2, 3, 4) ORDER BY id LIMIT ?";
-        select(&mut *self.reader().await?, rest, integers(&[after.0, limit_of(limit)])?).await
+        select(&mut *self.reader().await?, &self.sealer, rest, integers(&[after.0, limit_of(limit)])?).await
     }
 
     async fn mark_told(&self, tasks: &[TaskId]) -> StoreResult<()> {
@@ -195,12 +202,12 @@ impl TaskBook for SqliteStore {
     async fn put_checkpoint(&self, checkpoint: &Checkpoint) -> StoreResult<bool> {
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        let taken = roster::put_checkpoint(&mut writing.tx, checkpoint).await?;
+        let taken = roster::put_checkpoint(&mut writing.tx, &self.sealer, checkpoint).await?;
         writing.commit().await?;
         Ok(taken)
     }
 
     async fn checkpoints(&self, customer: CustomerId) -> StoreResult<Vec<Checkpoint>> {
-        roster::checkpoints(&mut *self.reader().await?, customer).await
+        roster::checkpoints(&mut *self.reader().await?, &self.sealer, customer).await
     }
 }

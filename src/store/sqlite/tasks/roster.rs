@@ -1,7 +1,9 @@
 //! Relationship managers, how much each has, and checkpoints.
 use super::super::fault::unknown;
+use super::super::sealed::{self, DETAIL};
 use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
+use crate::store::sealing::Sealer;
 use crate::store::tasks::{Checkpoint, Load, Rm};
 use crate::store::{StoreError, StoreResult};
 use sqlx::sqlite::SqliteRow;
@@ -63,7 +65,7 @@ pub(super) async fn all(conn: &mut SqliteConnection) -> StoreResult<Vec<Rm>> {
     rows.iter().map(rm).collect()
 }
 
-pub(super) async fn put_checkpoint(conn: &mut SqliteConnection, checkpoint: &Checkpoint) -> StoreResult<bool> {
+pub(super) async fn put_checkpoint(conn: &mut SqliteConnection, sealer: &Sealer, checkpoint: &Checkpoint) -> StoreResult<bool> {
     let written = sqlx::query(
         "INSERT INTO checkpoint (customer_id, name, step, left_on, at, closed, detail) VALUES (?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (customer_id, name) DO UPDATE SET step = excluded.step, left_on = excluded.left_on, at = excluded.at, \
@@ -75,14 +77,14 @@ pub(super) async fn put_checkpoint(conn: &mut SqliteConnection, checkpoint: &Che
     .bind(&checkpoint.left_on)
     .bind(checkpoint.at.0)
     .bind(checkpoint.closed)
-    .bind(&checkpoint.detail)
+    .bind(sealer.seal(DETAIL, checkpoint.customer.0, &checkpoint.detail)?)
     .execute(conn)
     .await?
     .rows_affected();
     Ok(written == 1)
 }
 
-pub(super) async fn checkpoints(conn: &mut SqliteConnection, customer: CustomerId) -> StoreResult<Vec<Checkpoint>> {
+pub(super) async fn checkpoints(conn: &mut SqliteConnection, sealer: &Sealer, customer: CustomerId) -> StoreResult<Vec<Checkpoint>> {
     let sql = "SELECT name, step, left_on, at, closed, detail FROM checkpoint WHERE customer_id = ? ORDER BY at DESC, name";
     let rows = sqlx::query(sql).bind(customer.0).fetch_all(conn).await?;
     rows.iter()
@@ -94,7 +96,7 @@ pub(super) async fn checkpoints(conn: &mut SqliteConnection, customer: CustomerI
                 left_on: row.try_get(2)?,
                 at: Timestamp(row.try_get(3)?),
                 closed: row.try_get(4)?,
-                detail: row.try_get(5)?,
+                detail: sealed::cell(row, 5, sealer, DETAIL, customer)?.unwrap_or_default(),
             })
         })
         .collect()

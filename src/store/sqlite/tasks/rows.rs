@@ -1,8 +1,10 @@
 //! A task's row: how it is written and read.
 use super::super::fault::unknown;
+use super::super::sealed::{self, NOTES, SCRIPT};
 use crate::domain::ids::{CampaignId, CustomerId, TaskId, TouchKey};
 use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
+use crate::store::sealing::Sealer;
 use crate::store::tasks::{NewTask, Task, TaskEvent, TaskKind, TaskResult, TaskState};
 use crate::store::{StoreError, StoreResult};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -22,7 +24,7 @@ fn small<T: TryFrom<i64>>(row: &SqliteRow, column: usize, what: &str) -> StoreRe
     T::try_from(n).map_err(|_| unknown(what, n))
 }
 
-pub(super) fn task_row(row: &SqliteRow) -> StoreResult<Task> {
+pub(super) fn task_row(row: &SqliteRow, sealer: &Sealer) -> StoreResult<Task> {
     let customer = CustomerId(row.try_get(3)?);
     let touch = match row.try_get::<Option<i64>, _>(4)? {
         Some(campaign) => Some(TouchKey { customer, campaign: CampaignId(campaign), seq: small(row, 5, "a touch's number")? }),
@@ -36,7 +38,7 @@ pub(super) fn task_row(row: &SqliteRow) -> StoreResult<Task> {
         Some(code) => Some(TaskResult {
             disposition: Reason::from_code(code).ok_or_else(|| unknown("a disposition", code))?,
             connected_s: small(row, 25, "seconds of conversation")?,
-            notes: row.try_get(30)?,
+            notes: sealed::cell(row, 30, sealer, NOTES, customer)?,
             next_contact: time(row, 26)?,
             at: time(row, 27)?.unwrap_or_default(),
         }),
@@ -49,7 +51,7 @@ pub(super) fn task_row(row: &SqliteRow) -> StoreResult<Task> {
             customer,
             touch,
             title: row.try_get(6)?,
-            script: row.try_get(29)?,
+            script: sealed::cell(row, 29, sealer, SCRIPT, customer)?,
             language: row.try_get(7)?,
             skill: row.try_get(8)?,
             priority: 9_u8.saturating_sub(small(row, 9, "an urgency")?),
@@ -74,7 +76,7 @@ pub(super) fn task_row(row: &SqliteRow) -> StoreResult<Task> {
 }
 
 /// Inserts a new task; `None`: its key is on record.
-pub(super) async fn insert(conn: &mut SqliteConnection, new: &NewTask) -> StoreResult<Option<TaskId>> {
+pub(super) async fn insert(conn: &mut SqliteConnection, sealer: &Sealer, new: &NewTask) -> StoreResult<Option<TaskId>> {
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO task (key, kind, customer_id, touch_campaign, touch_seq, title, language, skill, urgency, wanted_rm, branch, due_at, \
          expires_at, made_at, version, state, wakes_at, script) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?, ?) \
@@ -95,14 +97,14 @@ pub(super) async fn insert(conn: &mut SqliteConnection, new: &NewTask) -> StoreR
     .bind(new.expires_at.map(|t| t.0))
     .bind(new.at.0)
     .bind(new.at.0)
-    .bind(&new.script)
+    .bind(sealer.seal_some(SCRIPT, new.customer.0, new.script.as_deref())?)
     .fetch_optional(conn)
     .await?;
     Ok(id.map(TaskId))
 }
 
 /// Writes a changed task back; `false`: the stored version is another one.
-pub(super) async fn update(conn: &mut SqliteConnection, task: &Task) -> StoreResult<bool> {
+pub(super) async fn update(conn: &mut SqliteConnection, sealer: &Sealer, task: &Task) -> StoreResult<bool> {
     let (made, result) = (&task.made, task.result.as_ref());
     let written = sqlx::query(
         "UPDATE task SET version = version + 1, title = ?, language = ?, skill = ?, urgency = ?, wanted_rm = ?, branch = ?, due_at = ?, \
@@ -130,8 +132,8 @@ pub(super) async fn update(conn: &mut SqliteConnection, task: &Task) -> StoreRes
     .bind(result.and_then(|r| r.next_contact).map(|t| t.0))
     .bind(result.map(|r| r.at.0))
     .bind(task.closed_at.map(|t| t.0))
-    .bind(&made.script)
-    .bind(result.and_then(|r| r.notes.as_deref()))
+    .bind(sealer.seal_some(SCRIPT, made.customer.0, made.script.as_deref())?)
+    .bind(sealer.seal_some(NOTES, made.customer.0, result.and_then(|r| r.notes.as_deref()))?)
     .bind(task.id.0)
     .bind(task.version)
     .execute(conn)
@@ -156,9 +158,9 @@ pub(super) async fn add_events(conn: &mut SqliteConnection, task: TaskId, events
 }
 
 /// Tasks by a condition over the table `task`, whose parameters are integers and texts in this order.
-pub(super) async fn select(conn: &mut SqliteConnection, rest: &str, arguments: SqliteArguments) -> StoreResult<Vec<Task>> {
+pub(super) async fn select(conn: &mut SqliteConnection, sealer: &Sealer, rest: &str, arguments: SqliteArguments) -> StoreResult<Vec<Task>> {
     let sql = format!("SELECT {COLUMNS} FROM task {rest}");
-    sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(conn).await?.iter().map(task_row).collect()
+    sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(conn).await?.iter().map(|row| task_row(row, sealer)).collect()
 }
 
 /// Integers as arguments.
