@@ -17,6 +17,9 @@ use views::{
     SubmittedView,
 };
 
+/// A campaign contacts customers of every branch: whoever is bound to one sets none going. Stopping is everybody's who has the role.
+const WHOSE: &str = "a campaign is";
+
 /// Why something is done.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +113,7 @@ fn nudge(house: &House) {
 }
 
 async fn hand_in(house: House, caller: Caller, query: Query<HandIn>, body: Text) -> Reply {
+    caller.sees_all(WHOSE)?;
     let campaign = read(&house, &body.0, None).await?;
     let (store, now) = (house.store.as_ref(), house.now());
     if query.0.draft {
@@ -123,12 +127,14 @@ async fn hand_in(house: House, caller: Caller, query: Query<HandIn>, body: Text)
 }
 
 async fn write_draft(house: House, caller: Caller, name: Path<String>, body: Text) -> Reply {
+    caller.sees_all(WHOSE)?;
     let campaign = read(&house, &body.0, Some(&name)).await?;
     let row = draft::write(house.store.as_ref(), &campaign, &caller.name, house.now()).await?;
     ok(&SubmittedView::from(&row))
 }
 
 async fn submit_draft(house: House, caller: Caller, name: Path<String>) -> Reply {
+    caller.sees_all(WHOSE)?;
     // Checked anew: lists and routes may have changed since it was written.
     let kept = draft::named(house.store.as_ref(), &name).await?;
     read(&house, &kept.source, Some(&name)).await?;
@@ -137,6 +143,7 @@ async fn submit_draft(house: House, caller: Caller, name: Path<String>) -> Reply
 }
 
 async fn approve_it(house: House, caller: Caller, name: Path<String>, body: Body<Approval>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let why = reason(&body.0.why, false)?;
     let four_eyes = house.config.approval.four_eyes;
     let approved = approve::approve(house.store.as_ref(), &name, &body.0.seal, &caller.name, why, four_eyes, house.now()).await?;
@@ -145,6 +152,7 @@ async fn approve_it(house: House, caller: Caller, name: Path<String>, body: Body
 }
 
 async fn start(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let why = reason(&body.0.why, true)?;
     let eyes = house.eyes_of(&house.run_named(&name, Some(false)).await?);
     let row = control::start(house.store.as_ref(), &name, &caller.name, why, eyes, house.now()).await?;
@@ -153,10 +161,12 @@ async fn start(house: House, caller: Caller, name: Path<String>, body: Body<Why>
 }
 
 async fn pause(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::pause(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 
 async fn resume(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::resume(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 
@@ -178,11 +188,13 @@ async fn stop_all(house: House, caller: Caller, body: Body<Why>) -> Reply {
 }
 
 async fn restart(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let restarted = emergency::restart(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?;
     ok(&RestartView::from(restarted))
 }
 
 async fn archive(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::archive(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 

@@ -3,10 +3,12 @@ use super::daemon::{DaemonHandle, Receipt};
 use super::{App, Failure};
 use crate::clock::{monotonic, sleep_ms};
 use crate::desk::DeskError;
+use crate::desk::contacts::TouchHeard;
 use crate::desk::events::{self, EventResult, Verdict};
 use crate::desk::receipts::{self, Deaf, Ear, Posted, Reading};
 use crate::domain::access::Actor;
 use crate::domain::ids::{CustomerId, RouteId};
+use crate::domain::reported::is_house_name;
 use crate::domain::signature::Refusal;
 use crate::domain::time::DAY;
 use crate::store::StoreError;
@@ -117,6 +119,35 @@ impl App {
             metrics::counter!("touchline_events_total", "verdict" => verdict_name(result.verdict)).increment(1);
         }
         Ok(plan.results)
+    }
+
+    /// Takes what somebody reports of a campaign's touch, as a receipt of it: on disk before it is answered, so that a kill loses nothing.
+    /// `false`: the very same was taken before.
+    pub async fn take_report(&self, heard: &TouchHeard) -> Result<bool, DeskError> {
+        let store = self.store.as_ref();
+        let never = || DeskError::Refused(format!("touch {} was never started: it has no outcome", heard.touch));
+        let touch = store.touch(heard.touch).await?.ok_or_else(never)?;
+        if is_house_name(&store.campaign_by_id(heard.touch.campaign).await?.name) {
+            return Err(DeskError::Refused(format!(
+                "touch {} is a contact that was reported: report it again by its own source and id, without `touch`, and the newer report rules",
+                heard.touch
+            )));
+        }
+        let route = touch.route.ok_or_else(never)?;
+        let provider_ref = touch.provider_ref.as_deref().map_or_else(|| format!("reported:{}", heard.touch), str::to_owned);
+        let receipt = NewReceipt {
+            route,
+            provider_ref: Some(provider_ref),
+            touch: Some(heard.touch),
+            at: heard.at,
+            disposition: heard.disposition,
+            connected_s: heard.connected_s,
+            cost_micros: None,
+        };
+        let id = blake3::hash(format!("{} {} {} {}", heard.touch, heard.at, heard.disposition, heard.connected_s).as_bytes()).to_hex().to_string();
+        let reading = Reading { receipts: vec![receipt], dead: Vec::new() };
+        let posted = receipts::post(store, self.ears.get(), ("touchline.callback", route), &id, &reading, self.now()).await?;
+        Ok(!posted.repeated)
     }
 
     /// Tells the engine of customers who have opted out, which is committed; measures from `began`. For every way in which an opt-out comes.
