@@ -203,7 +203,7 @@ async fn an_upload_that_breaks_off_takes_nothing_and_the_whole_file_afterwards_e
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_was_killed_goes_on_with_what_it_had_in_full_and_says_what_was_cut_off() {
     let daemon = open(false).await;
-    let intakes = daemon.app.intakes();
+    let intakes = daemon.app.intakes(None);
     let wanted = Wanted { kind: Kind::Customers, list: None, mapping: "core".into(), text: MAP.into(), by: "ann".into(), again: false };
     let mut whole = intakes.receive(&wanted, None, 1_000).unwrap();
     whole.write(CUSTOMERS.as_bytes()).unwrap();
@@ -412,4 +412,83 @@ async fn an_operators_answer_must_be_one() {
     assert_eq!(post(&daemon, "ann:operator", path, r#"{"as":"reached","why":"x"}"#).await.0, StatusCode::NOT_FOUND);
     assert_eq!(get(&daemon, "ann:operator", "/v1/campaigns/nope/uncertain").await.0, StatusCode::NOT_FOUND);
     assert_eq!(get(&daemon, "bo:rm", "/v1/campaigns/nope/uncertain").await.0, StatusCode::FORBIDDEN);
+}
+
+/// A daemon whose one route never says what became of a call, with a campaign on it; gives the touches in doubt once there are so many.
+async fn in_doubt(memory: bool, limits: &str, many: usize) -> (Daemon, Vec<String>) {
+    let route = json!({
+        "name": "sip-north", "channel": "call", "kind": "simulator", "limit": "100/s", "profile": "instant",
+        "faults": {"timeout_after_acceptance": {"share": "100%", "wait": {"fixed": "100ms"}, "receipt": "0%"}},
+    });
+    let daemon = Daemon::with_engine(memory, |config| config.routes = vec![serde_json::from_value(route).unwrap()]).await;
+    assert_eq!(ask(&daemon, "ann:operator", Method::PUT, "/v1/mappings/core", MAP).await.0, StatusCode::OK);
+    let (status, _) = post(&daemon, "ann:operator", "/v1/customers?mapping=core&list=prospects&wait=30", CUSTOMERS).await;
+    assert_eq!(status, StatusCode::OK);
+    let text = CAMPAIGN.replace("2026-11-24T09:00", "2020-01-01T00:00").replace("policy: [wide-open]", &format!("policy: [wide-open]\n{limits}"));
+    let text = text.replace("routes: [sip-north]", "routes: [sip-north], attempts: 2, retry: {no_answer: 1d}");
+    let campaign = daemon.app.campaign_text("spring.yaml", &text).await.unwrap_or_else(|f| panic!("{}", f.text));
+    daemon.app.enter(&[campaign], "ann").await.unwrap();
+    let request = reqwest::Client::new().post(format!("{}/v1/campaigns/spring/start", daemon.url)).bearer_auth("ann:operator");
+    let started = request.json(&json!({"why": "go"})).send().await.unwrap();
+    assert_eq!(started.status(), StatusCode::OK, "{}", started.text().await.unwrap());
+    daemon.engine.as_ref().unwrap().nudge();
+    for _ in 0..600 {
+        let doubt = get(&daemon, "ann:operator", "/v1/campaigns/spring/uncertain").await.1;
+        if doubt.as_array().is_some_and(|all| all.len() == many) {
+            let key = |t: &Value| format!("{}-{}-0", t["key"]["campaign"], t["key"]["customer"]);
+            let keys = doubt.as_array().unwrap().iter().map(key).collect();
+            return (daemon, keys);
+        }
+        touchline::clock::sleep_ms(50).await;
+    }
+    panic!("{many} touches were not in doubt within half a minute");
+}
+
+/// The engine counts as the ledger does, and the ledger as its rows.
+async fn counts_close(daemon: &Daemon) {
+    let store = daemon.app.store.as_ref();
+    let row = store.campaign("spring", Some(false)).await.unwrap();
+    assert_eq!(store.tallies(row.id).await.unwrap(), store.recount(row.id).await.unwrap());
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_found_out_goes_through_the_engine_that_runs(#[values(true, false)] memory: bool) {
+    // One call an hour: the run is under way, and a retry is scheduled in it.
+    let (daemon, keys) = in_doubt(memory, "limits: {rate: 1/h}", 1).await;
+    let one = json!({"as": "no_answer", "touches": [keys[0], "999-1-0"], "why": "the switch's log"}).to_string();
+    let (status, done) = post(&daemon, "kim:compliance", "/v1/campaigns/spring/resolve", one.clone()).await;
+    assert_eq!((status, done), (StatusCode::OK, json!({"settled": 1, "continued": 1, "skipped": ["999-1-0"]})));
+    // Once more changes nothing: it is not in doubt any more.
+    assert_eq!(post(&daemon, "kim:compliance", "/v1/campaigns/spring/resolve", one).await.1["settled"], 0);
+    let (_, report) = get(&daemon, "ann:operator", "/v1/campaigns/spring/report").await;
+    // The next one waits for its hour, started and not sent.
+    let waiting = report["counts"]["pending"].as_i64().unwrap() + report["counts"]["started"].as_i64().unwrap();
+    assert_eq!((&report["counts"]["scheduled"], waiting, &report["status"]), (&json!(1), 2, &json!("running")), "{report}");
+    counts_close(&daemon).await;
+    let (_, events) = get(&daemon, "ann:operator", "/v1/campaigns/spring/events").await;
+    let entry = "resolved 1 uncertain touches as missed (no_answer): the switch's log";
+    assert!(events["items"].as_array().unwrap().iter().any(|e| e["by"] == "kim" && e["why"].as_str().unwrap().contains(entry)), "{events}");
+    daemon.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_over_is_settled_too_and_begins_nothing_more() {
+    let (daemon, keys) = in_doubt(false, "", 3).await;
+    let one = json!({"as": "no_answer", "touches": [keys[0]], "why": "the switch's log"}).to_string();
+    assert_eq!(post(&daemon, "kim:compliance", "/v1/campaigns/spring/resolve", one).await.1["settled"], 1);
+    let (_, done) =
+        post(&daemon, "ann:operator", "/v1/campaigns/spring/resolve", r#"{"as":"reached","connected_seconds":40,"why":"heard the tape"}"#).await;
+    assert_eq!((&done["settled"], &done["skipped"]), (&json!(2), &json!([])), "{done}");
+    let (_, report) = get(&daemon, "ann:operator", "/v1/campaigns/spring/report").await;
+    assert_eq!(
+        (&report["counts"]["reached"], &report["counts"]["cancelled"], &report["counts"]["uncertain"]),
+        (&json!(2), &json!(1), &json!(0)),
+        "{report}"
+    );
+    counts_close(&daemon).await;
+    let (_, told) = get(&daemon, "kim:compliance", "/v1/explain?customer=c1").await;
+    let receipts = told["campaigns"][0]["touches"][0]["receipts"].to_string();
+    assert!(receipts.contains("resolved as missed (no_answer) by kim: the switch's log"), "{receipts}");
+    daemon.end().await;
 }

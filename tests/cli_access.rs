@@ -52,9 +52,9 @@ async fn tokens_are_made_once_and_the_log_tells_of_a_foreign_hand() {
         .collect();
     assert_eq!(
         (did.first().unwrap().as_str(), did.last().unwrap().as_str(), did.len()),
-        ("token new name=gateway done", "token revoke token=1 done", 7)
+        ("token new name=gateway done", "token revoke id=1 done", 7)
     );
-    assert!(did.contains(&"token revoke token=99 failed".to_owned()), "{did:?}");
+    assert!(did.contains(&"token revoke id=99 failed".to_owned()), "{did:?}");
     let (code, verdict, _) = touchline(data, &["audit", "verify"]);
     assert_eq!((code, verdict["entries"].as_i64()), (0, Some(7)));
     let head = verdict["head"].as_str().unwrap().to_owned();

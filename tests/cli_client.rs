@@ -157,7 +157,7 @@ fn refusals_are_the_same() {
         (vec!["explain", "--customer", "nobody"], 2),
         (vec!["explain", "--customer", "c1", "--campaign", "nope"], 2),
         (vec!["export", "results", "--campaign", "nope", "--out", "out"], 2),
-        (vec!["export", "--correct", "9", "--out", "out"], 1),
+        (vec!["export", "--correct", "9", "--out", "out"], 2),
         (vec!["verify", "nowhere"], 2),
         (vec!["resolve", "--campaign", "nope"], 2),
         (vec!["resolve", "--campaign", "nope", "--as", "reached"], 2),
@@ -205,4 +205,64 @@ fn a_campaigns_name_cannot_climb_out_of_its_place() {
         let said = two.there.says(&two.remote(&["resolve", "--campaign", name]), 2, &[]);
         assert!(said.contains("does not exist") || said.contains("of points alone"), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_campaign_is_handed_in_approved_held_and_shown_by_either() {
+    const REAL: &str = "campaign: real\ntitle: Real\nopportunity: service\nowner: x\naudience: {list: prospects}\n\
+        schedule: {start: 2099-01-01T00:00, end: 2099-12-30T23:59, timezone: Asia/Shanghai}\npolicy: [wide-open]\nlimits: {rate: 10/s}\n\
+        journey:\n  - {step: call, channel: call, routes: [sip-north]}\nstop_on: []\n";
+    let two = Two::new();
+    two.same(&["import", "customers", "customers.csv", "--mapping", "map.yaml", "--name", "prospects"], 0);
+    for desk in [&two.here, &two.there] {
+        desk.write("real.yaml", REAL);
+        desk.write("slower.yaml", REAL.replace("10/s", "5/s"));
+        desk.write("bad.yaml", REAL.replace("sip-north", "sip-nort"));
+    }
+    // The token's owner acts; on a store here it is who says so.
+    let by = ["--by", "all"];
+    let act = |words: &[&str], code: i32| two.same(&[words, &by[..]].concat(), code);
+    let handed_in = act(&["campaign", "submit", "real.yaml"], 0);
+    assert_eq!(handed_in["campaign"]["status"], "submitted");
+    assert_eq!(act(&["campaign", "submit", "real.yaml"], 0)["continued"], true);
+    let seal = handed_in["seal"]["seal"].as_str().unwrap().to_owned();
+    for (words, code) in [
+        (vec!["campaign", "submit", "bad.yaml", "--by", "all"], 1),
+        (vec!["campaign", "submit", "nothing", "--by", "all"], 2),
+        (vec!["campaign", "start", "real", "--by", "all"], 1),
+        (vec!["campaign", "approve", "real", "--hash", "000000000000", "--by", "bo"], 1),
+        (vec!["campaign", "pause", "nope", "--why", "x", "--by", "all"], 2),
+        (vec!["campaign", "status", "nope"], 2),
+    ] {
+        let (here, there) = (two.here.run(&words), two.there.run(&two.remote(&words)));
+        assert_eq!((here.status.code(), there.status.code()), (Some(code), Some(code)), "{words:?} {}", String::from_utf8_lossy(&there.stderr));
+    }
+    // Nobody approves own work, whoever asks; another token may.
+    let approve = ["campaign", "approve", "real", "--hash", &seal[..12]];
+    two.there.write("approver", "bo:approver");
+    two.there.says(&[&approve[..], &["--url", &two.daemon.url, "--token-file", "token"]].concat(), 1, &[]);
+    let here = two.here.json(&[&approve[..], &["--by", "bo"]].concat(), 0);
+    let there = two.there.json(&[&approve[..], &["--url", &two.daemon.url, "--token-file", "approver"]].concat(), 0);
+    assert_eq!(without_times(here), without_times(there));
+    assert_eq!(act(&["campaign", "start", "real"], 0)["wanted"], "run");
+    assert_eq!(act(&["campaign", "pause", "real", "--why", "a fault at the carrier"], 0)["wanted"], "pause");
+    assert_eq!(act(&["campaign", "resume", "real", "--why", "mended"], 0)["wanted"], "run");
+    assert_eq!(two.same(&["campaign", "status", "real"], 0)["audience"], 40);
+    two.says_the_same(&["campaign", "status", "real"], 0, &["took"]);
+    assert_eq!(two.same(&["campaign", "list"], 0)[0]["name"], "real");
+    two.says_the_same(&["campaign", "list"], 0, &[]);
+    let history = two.same(&["campaign", "history", "real"], 0);
+    assert!(history.as_array().unwrap().len() >= 4, "{history}");
+    let diff = two.same(&["campaign", "diff", "real", "slower.yaml"], 0);
+    assert_eq!((&diff["to"], &diff["changes"][0]["key"]), (&Value::from("file"), &Value::from("limits.rate")));
+    let revised = act(&["campaign", "submit", "slower.yaml"], 0);
+    assert_eq!(revised["revision"]["number"], 1);
+    two.same(&["campaign", "diff", "real"], 0);
+    // Here nobody runs it, so it is paused at once; there the daemon's engine does that, which this one has not.
+    let stop = ["campaign", "stop", "real", "--emergency", "--why", "wrong text"];
+    assert_eq!(two.here.json(&[&stop[..], &by[..]].concat(), 0)["emergency"], true);
+    assert_eq!(two.there.json(&two.remote(&stop), 0)["emergency"], true);
+    let restart = |desk: &Desk, words: &[&str]| desk.json(words, 0)["restart"].clone();
+    assert_eq!(restart(&two.here, &["campaign", "restart", "real", "--why", "mended", "--by", "all"]), "first");
+    assert_eq!(restart(&two.there, &two.remote(&["campaign", "restart", "real", "--why", "mended"])), "first");
 }

@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&file, data).expect("a file");
     let store = MemoryStore::new();
     let request =
-        ImportRequest { kind: Kind::Customers, file: &file, mapping, name: Some("all"), rejects: &rejects, now: Timestamp(0), again: false };
+        ImportRequest { kind: Kind::Customers, file: &file, mapping, name: Some("all"), rejects: &rejects, now: Timestamp(0), again: false, withdrawn: None };
     if let Ok(report) = runtime.block_on(import(&store, request, &mut |sums| assert!(sums.closed(), "{sums:?}"))) {
         assert!(report.sums.closed(), "{:?}", report.sums);
         assert_eq!(report.list.map(|l| l.count), i64::try_from(report.sums.accepted).ok());

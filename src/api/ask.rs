@@ -214,5 +214,9 @@ async fn resolve(house: House, caller: Caller, name: web::Path<String>, wanted: 
         return Err(Problem::unacceptable("expected a reason in `why`: it is kept with every touch"));
     }
     let (finding, selection) = wanted.0.read().map_err(Problem::unacceptable)?;
-    ok(&house.resolve(&name, &selection, finding, &caller.name, &wanted.0.why).await?)
+    let (by, why) = (caller.name.as_str(), wanted.0.why.as_str());
+    ok(&match &house.daemon {
+        Some(daemon) => house.resolve_by_engine(daemon, &name, &selection, finding, by, why).await?,
+        None => house.resolve(&name, &selection, finding, by, why).await?,
+    })
 }

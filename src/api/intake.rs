@@ -174,7 +174,7 @@ async fn take(house: &House, caller: &Caller, kind: Kind, asked: Asked, request:
     let checked = Mapping::load(&asked.mapping, &text).and_then(|m| m.check(kind));
     checked.map_err(|faults| Problem::mapping(&faults))?;
     let wanted = Wanted { kind, list: asked.list, mapping: asked.mapping, text, by: caller.name.clone(), again: asked.again };
-    let intakes = house.intakes();
+    let intakes = house.intakes(house.daemon.clone());
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let most = house.config.serve.max_upload_bytes;
     let receiving = {
@@ -243,13 +243,13 @@ async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, SpoolError> + S
 async fn page(house: House, caller: Caller, paging: Query<Paging>) -> Reply {
     caller.sees_all("intakes are")?;
     let (after, limit) = paging.0.checked()?;
-    ok(&house.intakes().page(after, limit)?)
+    ok(&house.intakes(house.daemon.clone()).page(after, limit)?)
 }
 
 async fn read(house: House, caller: Caller, number: web::Path<i64>, waiting: Query<Waiting>) -> Reply {
     caller.sees_all("intakes are")?;
     let wait = checked(waiting.0.wait)?;
-    ok(&house.intakes().wait(*number, wait).await?.ok_or_else(|| unknown(*number))?)
+    ok(&house.intakes(house.daemon.clone()).wait(*number, wait).await?.ok_or_else(|| unknown(*number))?)
 }
 
 fn unknown(number: i64) -> Problem {
@@ -258,7 +258,7 @@ fn unknown(number: i64) -> Problem {
 
 async fn rejects(house: House, caller: Caller, number: web::Path<i64>, request: HttpRequest) -> Reply {
     caller.sees_all("rejected rows are")?;
-    let intakes = house.intakes();
+    let intakes = house.intakes(house.daemon.clone());
     let intake = intakes.get(*number)?.ok_or_else(|| unknown(*number))?;
     let path = intakes
         .rejects(&intake)

@@ -58,6 +58,7 @@ pub fn operations() -> Vec<Operation> {
             .allow(&roles)
             .takes::<Wanted>(json!({"url": "https://crm.bank.example/touchline", "types": ["touchline.touch.settled"]}))
             .gives::<Made>(201, "It is told what happens from now on.", with_secret())
+            .keeps_no_answer()
             .refuses(409, "The address or a type cannot be.")
             .to(add),
         Operation::get("/v1/webhooks", "listWebhooks")

@@ -51,7 +51,7 @@ impl App {
         let FileIn { kind, file, mapping, name, rejects, again } = wanted;
         let (mapping, _) = load_mapping(mapping)?;
         let rejects = rejects_path(file, rejects);
-        let request = ImportRequest { kind, file, mapping: &mapping, name, rejects: &rejects, now: self.now(), again };
+        let request = ImportRequest { kind, file, mapping: &mapping, name, rejects: &rejects, now: self.now(), again, withdrawn: None };
         Ok(import(self.store.as_ref(), request, progress).await?)
     }
 

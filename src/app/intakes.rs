@@ -10,6 +10,7 @@ mod work;
 
 pub use spool::{Receiving, SpoolError};
 
+use super::daemon::DaemonHandle;
 use super::{App, Failure};
 use crate::clock::{Clock, monotonic, sleep_ms};
 use crate::domain::time::{DAY, Timestamp};
@@ -136,12 +137,13 @@ pub struct Intakes {
     folder: PathBuf,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    daemon: Option<DaemonHandle>,
 }
 
 impl App {
-    /// Its intakes.
-    pub fn intakes(&self) -> Intakes {
-        Intakes { folder: self.config.data_folder().join("intakes"), store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) }
+    /// Its intakes. The engine that runs beside them, if there is one, hears at once of customers who may not be contacted any more.
+    pub fn intakes(&self, daemon: Option<DaemonHandle>) -> Intakes {
+        Intakes { folder: self.config.data_folder().join("intakes"), store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), daemon }
     }
 }
 

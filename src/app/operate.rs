@@ -1,6 +1,8 @@
 //! What operators and compliance ask of a store: plan, report, explain, resolve, doctor.
+use super::daemon::{DaemonHandle, Receipt};
 use super::outcome::Outcome;
 use super::{App, Failure};
+use crate::clock::{monotonic, sleep_ms};
 use crate::desk::approve::{self, Eyes};
 use crate::desk::doctor::{self, Check};
 use crate::desk::explain::{self, Explanation};
@@ -9,10 +11,17 @@ use crate::desk::report;
 use crate::desk::resolve::{self, Finding, Resolved, Selection};
 use crate::domain::access::Actor;
 use crate::domain::campaign::Campaign;
+use crate::domain::ids::{RouteId, TouchKey};
 use crate::domain::journey;
+use crate::domain::touch::State;
 use crate::domain::touch::Touch;
 use crate::finance::AttributionReport;
 use crate::store::CampaignRow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A word about touches in doubt has come about within so many milliseconds, or is told as skipped.
+const SETTLED_MS: u64 = 10_000;
 
 impl App {
     /// Forecasts a campaign before its launch.
@@ -83,6 +92,64 @@ impl App {
         let resolved = resolve::resolve(self.store.as_ref(), fence, &row, selection, finding, by, why, self.now(), &settle).await;
         self.store.release(fence).await?;
         Ok(resolved?)
+    }
+
+    /// The same where a daemon runs: its engine, which alone may write to the ledger meanwhile, settles them as it settles receipts. What has
+    /// not come about within [`SETTLED_MS`] is told as skipped.
+    pub async fn resolve_by_engine(
+        &self,
+        daemon: &DaemonHandle,
+        campaign: &str,
+        selection: &Selection,
+        finding: Finding,
+        by: &str,
+        why: &str,
+    ) -> Result<Resolved, Failure> {
+        resolve::check(finding, by, why)?;
+        let (store, at) = (self.store.as_ref(), self.now());
+        let row = store.campaign(campaign, Some(false)).await?;
+        let mut resolved = Resolved::default();
+        loop {
+            let touches = resolve::chosen(store, &row, selection, &mut resolved).await?;
+            let mut by_route: BTreeMap<RouteId, Vec<Receipt>> = BTreeMap::new();
+            for touch in &touches {
+                if let Some(route) = touch.route {
+                    let (disposition, connected_s) = resolve::said(finding, touch);
+                    let provider_ref = touch.provider_ref.clone().unwrap_or_default();
+                    by_route.entry(route).or_default().push(Receipt { route, provider_ref, touch: Some(touch.key), at, disposition, connected_s });
+                }
+            }
+            by_route.into_iter().for_each(|(route, receipts)| daemon.receipts(route, receipts));
+            let before = resolved.settled;
+            let mut words = Vec::with_capacity(touches.len());
+            let began = monotonic();
+            for touch in touches {
+                let mut applied = false;
+                while !applied {
+                    applied = store.touch(touch.key).await?.is_some_and(|now| now.state != State::Uncertain);
+                    if applied || began.elapsed() >= Duration::from_millis(SETTLED_MS) {
+                        break;
+                    }
+                    sleep_ms(20).await;
+                }
+                if applied {
+                    resolved.settled += 1;
+                    let next = TouchKey { seq: touch.key.seq + 1, ..touch.key };
+                    resolved.continued += u64::from(store.touch(next).await?.is_some());
+                } else {
+                    resolved.skipped.push(touch.key.to_string());
+                }
+                words.extend(resolve::word(finding, &touch, by, why, at, applied));
+            }
+            store.keep_receipts(&words).await?;
+            if *selection != Selection::All || resolved.settled == before {
+                break;
+            }
+        }
+        resolved.skipped.sort_unstable();
+        resolved.skipped.dedup();
+        resolve::noted(store, &row, finding, by, why, at, &resolved).await?;
+        Ok(resolved)
     }
 
     /// Looks everything over.

@@ -10,7 +10,6 @@ use crate::desk::diff::{self, Diff, DiffLine};
 use crate::desk::emergency::{self, Restarted};
 use crate::desk::submit::{self, Submitted};
 use crate::desk::{control, draft};
-use crate::domain::audit::target;
 use crate::store::CampaignRow;
 use std::path::PathBuf;
 
@@ -151,26 +150,6 @@ fn line(row: &CampaignRow) -> String {
         ui::number(row.audience),
         row.hash.get(..12).unwrap_or(&row.hash)
     )
-}
-
-/// What the audit log calls it, and on what it works.
-pub(super) fn audited(args: &Args) -> Option<(&'static str, String)> {
-    let file = |path: &std::path::Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let (verb, name) = match &args.verb {
-        Verb::Draft { file: path, .. } => ("campaign draft", file(path)),
-        Verb::Submit { file: path, .. } => ("campaign submit", file(path)),
-        Verb::Approve { name, .. } => ("campaign approve", name.clone()),
-        Verb::Start(n) => ("campaign start", n.name.clone()),
-        Verb::Pause(n) => ("campaign pause", n.name.clone()),
-        Verb::Resume(n) => ("campaign resume", n.name.clone()),
-        Verb::Stop { name, emergency, .. } => {
-            (if *emergency { "campaign stop emergency" } else { "campaign stop" }, name.clone().unwrap_or_else(|| "(all)".to_owned()))
-        }
-        Verb::Restart(n) => ("campaign restart", n.name.clone()),
-        Verb::Archive(n) => ("campaign archive", n.name.clone()),
-        Verb::Status { .. } | Verb::History { .. } | Verb::List { .. } | Verb::Diff { .. } => return None,
-    };
-    Some((verb, target([("name", name.as_str())])))
 }
 
 fn submitted(s: &Submitted) -> String {

@@ -10,7 +10,7 @@ pub struct Args {
     /// Adopt this restored or copied database as the one that sends. Touches that were made after the copy was taken are not
     /// in it: their customers may be contacted again.
     #[arg(long)]
-    pub(super) accept_restored: bool,
+    accept_restored: bool,
 }
 
 /// Looks everything over; no when something is found.

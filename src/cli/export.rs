@@ -4,7 +4,6 @@ use super::place::Place;
 use super::{Answer, Context};
 use crate::api::exports::WantedExport;
 use crate::app::{Access, Failure};
-use crate::domain::audit::target;
 use crate::domain::campaign::ExportFormat;
 use crate::finance::manifest::{FILE, folder_name, sha256};
 use crate::finance::{CorrectionReport, ExportReport, Manifest, What};
@@ -34,15 +33,6 @@ pub struct Args {
     /// Instead: what has changed since this export, as a correction of it.
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["what", "campaign", "mail"])]
     correct: Option<i64>,
-}
-
-impl Args {
-    /// What the audit log calls it, and on what it works.
-    pub(super) fn audited(&self) -> (&'static str, String) {
-        let number = self.correct.map(|n| n.to_string());
-        let parts = [("campaign", self.campaign.as_deref()), ("what", self.what.as_deref()), ("correct", number.as_deref())];
-        ("export", target(parts.into_iter().filter_map(|(name, value)| Some((name, value?)))))
-    }
 }
 
 /// Exports.

@@ -8,7 +8,6 @@ use crate::app::intakes::{Intake, IntakeState};
 use crate::app::mappings::KeptMapping;
 use crate::app::{Access, Failure};
 use crate::clock::monotonic;
-use crate::domain::audit::target;
 use crate::intake::{Kind, Report, check_name, rejects_path};
 use reqwest::Method;
 use std::path::PathBuf;
@@ -57,15 +56,6 @@ impl From<What> for Kind {
     }
 }
 
-impl Args {
-    /// What the audit log calls it, and on what it works.
-    pub(super) fn audited(&self) -> (&'static str, String) {
-        let file = self.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let parts = [("kind", Some(Kind::from(self.kind).name())), ("file", Some(file.as_str())), ("list", self.name.as_deref())];
-        ("import", target(parts.into_iter().filter_map(|(name, value)| Some((name, value?)))))
-    }
-}
-
 /// Imports a file.
 pub async fn run(args: Args, context: &Context) -> Answer {
     let size = std::fs::metadata(&args.file).map_err(|e| Failure::file("cannot read", &args.file, &e))?.len();
@@ -111,7 +101,10 @@ async fn send(daemon: &Client, args: &Args, progress: &Arc<Progress>) -> Result<
         query.push(("list", name));
     }
     let sending = Arc::clone(progress);
-    let mut intake = daemon.upload::<Intake>(path, &query, &args.file, move |sent| sending.set(sent)).await?.value;
+    // What the daemon calls mapping and body are files here.
+    let retold = |text: &str| text.replace(&kept, &args.mapping.display().to_string()).replace("the body", &args.file.display().to_string());
+    let sent = daemon.upload::<Intake>(path, &query, &args.file, move |sent| sending.set(sent)).await;
+    let mut intake = sent.map_err(Failure::from).map_err(|f| if f.code == 1 { Failure::no(retold(&f.text)) } else { f })?.value;
     progress.part(&format!("importing {}", kind.name()), true);
     progress.total(intake.sums.bytes_total);
     while !intake.state.is_over() {
@@ -120,7 +113,7 @@ async fn send(daemon: &Client, args: &Args, progress: &Arc<Progress>) -> Result<
     }
     let Some(mut report) = intake.report.filter(|_| intake.state == IntakeState::Done) else {
         let fault = intake.fault.unwrap_or_else(|| "the daemon took nothing of the file: send it again".to_owned());
-        return Err(Failure::no(fault.replace(&kept, &args.mapping.display().to_string()).replace("the body", &args.file.display().to_string())));
+        return Err(Failure::no(retold(&fault)));
     };
     if report.rejects.is_some() {
         let to = rejects_path(&args.file, args.rejects.as_deref());

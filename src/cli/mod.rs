@@ -36,7 +36,7 @@ mod worklist;
 
 use crate::app::{Access, App, Failure};
 use crate::config::{self, Config, Overrides};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -207,12 +207,13 @@ type Answer = Result<bool, Failure>;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((audit::named(&matches), Cli::from_arg_matches(&matches)?)));
+    let (named, cli) = match parsed {
+        Ok(parsed) => parsed,
         Err(wrong) => return wrong_use(&wrong),
     };
     let json = cli.global.json;
-    match start(cli) {
+    match start(cli, named) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
@@ -242,7 +243,7 @@ fn print_json(document: &serde_json::Value) {
     let _ = writeln!(std::io::stdout().lock(), "{}", serde_json::to_string_pretty(document).unwrap_or_default());
 }
 
-fn start(cli: Cli) -> Answer {
+fn start(cli: Cli, named: Option<(String, String)>) -> Answer {
     let Global { json, config, store, data, url, token_file, ca_file, log_level } = cli.global;
     let from_environment = || std::env::var("TOUCHLINE_URL").ok().filter(|url| store.is_none() && !url.is_empty());
     let remote = url.or_else(from_environment).map(|url| client::Remote { url, token_file, ca_file });
@@ -253,7 +254,6 @@ fn start(cli: Cli) -> Answer {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::reach(format!("no threads to work with: {e}")))?;
     runtime.block_on(async {
-        let named = audit::named(&cli.command);
         let mut answer = dispatch(cli.command, &context).await;
         let pen = context.pen.lock().ok().and_then(|mut pen| pen.take());
         if let (Some(named), Some((pen, clock))) = (named, pen)

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// The place.
 pub enum Place {
     /// A store that this process opens.
-    Here(App),
+    Here(Box<App>),
     /// A daemon.
     There(Client),
 }
@@ -17,7 +17,7 @@ impl Context {
     pub(super) async fn place(&self, access: Access) -> Result<Place, Failure> {
         match &self.remote {
             Some(remote) => Ok(Place::There(Client::new(remote)?)),
-            None => Ok(Place::Here(self.open(access).await?)),
+            None => Ok(Place::Here(Box::new(self.open(access).await?))),
         }
     }
 

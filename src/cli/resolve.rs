@@ -12,7 +12,7 @@ use crate::domain::touch::Touch;
 pub struct Args {
     /// The campaign.
     #[arg(long)]
-    pub(super) campaign: String,
+    campaign: String,
     /// What was found out: `reached`, or how the customer was missed (`no_answer`, `busy`, `undelivered` ...). Without it the touches in doubt are listed.
     #[arg(long = "as", value_name = "DISPOSITION")]
     as_: Option<String>,
@@ -28,13 +28,6 @@ pub struct Args {
     /// Why; kept with every touch.
     #[arg(long)]
     why: Option<String>,
-}
-
-impl Args {
-    /// Whether touches are settled, not only listed.
-    pub(super) fn settles(&self) -> bool {
-        self.as_.is_some()
-    }
 }
 
 /// Lists or settles touches in doubt.

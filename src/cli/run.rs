@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// Campaign files, or names of approved campaigns. The same file again, after a stop or a crash, goes on where it stood.
     #[arg(required = true)]
-    pub(super) campaigns: Vec<PathBuf>,
+    campaigns: Vec<PathBuf>,
     /// In whose name a file is submitted and approved.
     #[arg(long, env = "USER", default_value = "operator")]
     by: String,

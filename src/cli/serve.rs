@@ -32,7 +32,7 @@ pub async fn run(args: Args, context: &Context) -> Answer {
 
     let (engine, mut ended) = Arc::clone(&app).daemon(args.seed).await?;
     let beside = app.start_events(Some(&engine), args.seed)?;
-    app.intakes().go_on()?;
+    app.intakes(Some(engine.clone())).go_on()?;
     let house = House::new(Arc::clone(&app), Arc::new(HouseGate::new(Arc::clone(&app))?)).with_engine(engine.clone());
     let serving = api::start(house, listener, Listening { workers, connections, tls })?;
     let url = format!("{scheme}://{}", serving.address);

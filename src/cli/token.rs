@@ -46,15 +46,6 @@ enum Verb {
     },
 }
 
-/// What the audit log calls it, and on what it works.
-pub fn audited(args: &Args) -> Option<(&'static str, String)> {
-    match &args.verb {
-        Verb::New { name, .. } => Some(("token new", format!("name={name}"))),
-        Verb::Revoke { id } => Some(("token revoke", format!("token={id}"))),
-        Verb::List => None,
-    }
-}
-
 /// Does one of the verbs.
 pub async fn run(args: Args, context: &Context) -> Answer {
     // The first token makes the store, so that a daemon can be set up before it runs.

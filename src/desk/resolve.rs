@@ -70,6 +70,28 @@ pub async fn resolve(
     at: Timestamp,
     settle: &(dyn Fn(&Touch, &Outcome) -> Settled + Sync),
 ) -> DeskResult<Resolved> {
+    check(as_, by, why)?;
+    let mut resolved = Resolved::default();
+    match selection {
+        Selection::Touches(_) => {
+            let touches = chosen(store, campaign, selection, &mut resolved).await?;
+            settle_all(store, fence, touches, as_, by, why, at, settle, &mut resolved).await?;
+        }
+        Selection::All => loop {
+            let touches = chosen(store, campaign, selection, &mut resolved).await?;
+            let before = resolved.settled;
+            settle_all(store, fence, touches, as_, by, why, at, settle, &mut resolved).await?;
+            if resolved.settled == before {
+                break;
+            }
+        },
+    }
+    noted(store, campaign, as_, by, why, at, &resolved).await?;
+    Ok(resolved)
+}
+
+/// Whether a resolution is one: who, why, and a disposition that is a miss.
+pub fn check(as_: Finding, by: &str, why: &str) -> DeskResult<()> {
     if by.trim().is_empty() || why.trim().is_empty() {
         return Err(DeskError::Refused("expected who resolves (--by) and why (--why): both are kept with every touch".to_owned()));
     }
@@ -79,32 +101,49 @@ pub async fn resolve(
         let known: Vec<&str> = Reason::ALL.iter().filter(|r| r.is_missed()).map(|r| r.name()).collect();
         return Err(DeskError::Refused(format!("expected missed with one of {}, found {disposition}", known.join(", "))));
     }
-    let mut resolved = Resolved::default();
-    match selection {
-        Selection::Touches(keys) => {
-            let mut touches = Vec::with_capacity(keys.len());
-            for key in keys {
-                match store.touch(*key).await? {
-                    Some(touch) if key.campaign == campaign.id && touch.state == State::Uncertain => touches.push(touch),
-                    _ => resolved.skipped.push(key.to_string()),
-                }
-            }
-            settle_all(store, fence, touches, as_, by, why, at, settle, &mut resolved).await?;
+    Ok(())
+}
+
+/// The touches that are meant and in doubt, a page of them when all are meant; named ones that are not in doubt are skipped.
+pub async fn chosen(store: &dyn Store, campaign: &CampaignRow, selection: &Selection, resolved: &mut Resolved) -> DeskResult<Vec<Touch>> {
+    let Selection::Touches(keys) = selection else { return Ok(store.uncertain(campaign.id, PAGE).await?) };
+    let mut touches = Vec::with_capacity(keys.len());
+    for key in keys {
+        match store.touch(*key).await? {
+            Some(touch) if key.campaign == campaign.id && touch.state == State::Uncertain => touches.push(touch),
+            _ => resolved.skipped.push(key.to_string()),
         }
-        Selection::All => loop {
-            let touches = store.uncertain(campaign.id, PAGE).await?;
-            let before = resolved.settled;
-            settle_all(store, fence, touches, as_, by, why, at, settle, &mut resolved).await?;
-            if resolved.settled == before {
-                break;
-            }
-        },
     }
+    Ok(touches)
+}
+
+/// The entry of a resolution in the run's history.
+pub async fn noted(
+    store: &dyn Store,
+    campaign: &CampaignRow,
+    as_: Finding,
+    by: &str,
+    why: &str,
+    at: Timestamp,
+    resolved: &Resolved,
+) -> DeskResult<()> {
     if resolved.settled > 0 {
         let text = format!("resolved {} uncertain touches as {}: {why}", resolved.settled, name(as_));
         note(store, campaign, by, &text, at).await?;
     }
-    Ok(resolved)
+    Ok(())
+}
+
+/// What a person's word about a touch is as a disposition, and in seconds of conversation.
+pub fn said(as_: Finding, touch: &Touch) -> (Disposition, u32) {
+    (as_.disposition(touch.channel), if let Finding::Reached { connected_s } = as_ { connected_s } else { touch.connected_s })
+}
+
+/// What is kept beside a touch of who settled it, why and as what.
+pub fn word(as_: Finding, touch: &Touch, by: &str, why: &str, at: Timestamp, applied: bool) -> Option<ReceiptRow> {
+    let provider_ref = touch.provider_ref.as_deref().unwrap_or_default().to_owned();
+    let said = format!("resolved as {} by {by}: {why}", name(as_));
+    touch.route.map(|route| ReceiptRow { route, provider_ref, touch: Some(touch.key), at, said, applied })
 }
 
 #[allow(clippy::too_many_arguments, reason = "the arguments of `resolve`")]
@@ -125,8 +164,7 @@ async fn settle_all(
     let settlements: Vec<Settled> = touches
         .iter()
         .map(|touch| {
-            let disposition = as_.disposition(touch.channel);
-            let connected_s = if let Finding::Reached { connected_s } = as_ { connected_s } else { touch.connected_s };
+            let (disposition, connected_s) = said(as_, touch);
             let result = SendResult::Done { disposition, connected_s, cost_micros: None };
             settle(touch, &Outcome { touch: touch.key, at, result })
         })
@@ -141,11 +179,7 @@ async fn settle_all(
         } else {
             resolved.skipped.push(touch.key.to_string());
         }
-        if let Some(route) = touch.route {
-            let provider_ref = touch.provider_ref.as_deref().unwrap_or_default().to_owned();
-            let said = format!("resolved as {} by {by}: {why}", name(as_));
-            receipts.push(ReceiptRow { route, provider_ref, touch: Some(touch.key), at, said, applied });
-        }
+        receipts.extend(word(as_, touch, by, why, at, applied));
     }
     store.keep_receipts(&receipts).await?;
     Ok(())

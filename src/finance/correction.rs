@@ -11,7 +11,7 @@ use super::verify::family;
 use super::writer::Encoder;
 use crate::domain::ids::CampaignId;
 use crate::domain::time::Timestamp;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -36,7 +36,8 @@ pub struct CorrectionReport {
 /// The number may also be that of a correction: the export that it corrects is meant.
 pub async fn correct(store: &dyn Store, number: i64, out: &Path, as_of: Timestamp) -> Result<CorrectionReport, FinanceError> {
     let Some(row) = store.export(Some(number)).await? else {
-        return Err(FinanceError::Refused(format!("export {number:06} is not in the export book of this store: check the number and --store")));
+        let (what, name, hint) = ("export", format!("{number:06}"), " in the export book of this store: check the number and --store".to_owned());
+        return Err(StoreError::NotFound { what, name, hint }.into());
     };
     let corrects = row.corrects.unwrap_or(number);
     let folder = out.join(folder_name(corrects));

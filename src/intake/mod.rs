@@ -25,7 +25,7 @@ mod yaml;
 pub use fault::Fault;
 pub use mapping::Mapping;
 pub use rejects::rejects_path;
-pub use run::{ImportRequest, Report, Sums, check_name, import, key_of};
+pub use run::{ImportRequest, Report, Sums, Withdrawn, check_name, import, key_of};
 pub use schema::mapping_schema;
 pub use source::ContentHash;
 

@@ -4,6 +4,7 @@ use super::parse::{self, Batch, Items, Job, Origin};
 use super::record::RowFault;
 use super::rejects::{Reject, Rejects};
 use super::{IntakeError, Kind, source};
+use crate::domain::consent::ConsentState;
 use crate::domain::ids::{CustomerId, ListId};
 use crate::domain::time::Timestamp;
 use crate::store::{IntakeProgress, ListRow, PutCount, Store};
@@ -14,8 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+/// Hears of customers whose consents or suppressions may have changed.
+pub type Withdrawn<'a> = dyn Fn(&[CustomerId]) + Send + Sync + 'a;
+
 /// What to import.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ImportRequest<'a> {
     /// What the file holds.
     pub kind: Kind,
@@ -31,6 +35,14 @@ pub struct ImportRequest<'a> {
     pub now: Timestamp,
     /// Import a file again that was imported in full before.
     pub again: bool,
+    /// Hears, after every commit, of the customers whose consents or suppressions it may have changed.
+    pub withdrawn: Option<&'a Withdrawn<'a>>,
+}
+
+impl std::fmt::Debug for ImportRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImportRequest").field("kind", &self.kind).field("file", &self.file).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The sums; always `rows_read = accepted + filtered + rejected + duplicates`.
@@ -138,7 +150,7 @@ pub async fn import(store: &dyn Store, request: ImportRequest<'_>, progress: &mu
     };
     loop {
         let last = next.last;
-        import.take(next).await?;
+        import.take(next, &request).await?;
         progress(&import.report.sums);
         if last {
             break;
@@ -265,7 +277,7 @@ struct Import<'a> {
 
 impl Import<'_> {
     /// One batch: rejects to disk, then rows and mark in one transaction.
-    async fn take(&mut self, batch: Batch) -> Result<(), IntakeError> {
+    async fn take(&mut self, batch: Batch, request: &ImportRequest<'_>) -> Result<(), IntakeError> {
         let Batch { mut items, mut origins, mut rejects, rows_read, filtered, duplicates, warnings, bytes, last: _ } = batch;
         self.report.warnings += warnings;
         self.mark.rows_read += rows_read;
@@ -281,6 +293,9 @@ impl Import<'_> {
         self.reject(&rejects)?;
         self.mark.accepted += origins.len() as u64;
         let put = self.put(&items, &ids).await?;
+        if let Some(tell) = request.withdrawn {
+            self.tell(&items, &ids, tell).await?;
+        }
         self.settle(put, matches!(items, Items::Customers(_)), origins).await?;
         self.report.sums = sums(&self.mark, bytes, self.report.sums.bytes_total);
         Ok(())
@@ -339,6 +354,23 @@ impl Import<'_> {
         self.rejects.append(rejects)?;
         self.mark.rejected += rejects.len() as u64;
         self.mark.rejects_bytes = self.rejects.length;
+        Ok(())
+    }
+
+    /// Tells whose consents or suppressions have changed.
+    async fn tell(&self, items: &Items, ids: &[CustomerId], tell: &Withdrawn<'_>) -> Result<(), IntakeError> {
+        match items {
+            Items::Consents(_) | Items::Suppressions(_) => tell(ids),
+            Items::Customers(all) => {
+                let withdrawn: Vec<&str> =
+                    all.iter().filter(|c| c.consents.iter().any(|r| r.state == ConsentState::Withdrawn)).map(|c| c.reference.as_str()).collect();
+                if !withdrawn.is_empty() {
+                    let ids: Vec<CustomerId> = self.store.customer_ids(&withdrawn).await?.into_iter().flatten().collect();
+                    tell(&ids);
+                }
+            }
+            Items::Members(_) | Items::Facts(_) => {}
+        }
         Ok(())
     }
 

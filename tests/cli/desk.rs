@@ -1,4 +1,5 @@
 //! A scratch folder with a list, a mapping and a campaign, and the real binary in it.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -7,6 +7,7 @@ use touchline::app::daemon::{DaemonEnd, DaemonHandle};
 use touchline::campaign_file;
 use touchline::channels::{Carrier, CarrierEvent, Dispatch, Reports};
 use touchline::clock::monotonic;
+use touchline::desk::control;
 use touchline::domain::outcome::{Outcome, Reason, SendResult};
 use touchline::domain::tally::Tally;
 use touchline::domain::touch::State;
@@ -51,6 +52,7 @@ async fn start(folder: &Path, customers: usize, rate: &str) -> (Arc<App>, Taker,
     );
     let campaign = campaign_file::load("texts", &text).unwrap_or_else(|faults| panic!("{faults:?}"));
     let row = app.enter(std::slice::from_ref(&campaign), "tester").await.unwrap_or_else(|f| panic!("{}", f.text)).remove(0);
+    control::start(app.store.as_ref(), "texts", "tester", "now", app.eyes_of(&row), app.now()).await.unwrap();
     let taker = Taker::default();
     let carrier = taker.clone();
     let daemon = Arc::clone(&app).daemon_on(move |_, _| Arc::new(carrier.clone()) as Arc<dyn Carrier>).await;
@@ -124,7 +126,13 @@ async fn receipts_late_repeated_and_reordered_settle_by_the_lattice() {
     // Every end was told, from the first to the last correction, and nothing that did not come about.
     let postman =
         touchline::app::webhooks::Postman::new(Arc::clone(&app.store), Arc::clone(&app.clock), &config, 7).unwrap_or_else(|f| panic!("{}", f.text));
-    while postman.round().await.unwrap().more {}
+    loop {
+        let visit = postman.round().await.unwrap();
+        assert!(!visit.failed, "{visit:?} {:?} {:?}", app.store.webhooks().await.unwrap(), hook.all().len());
+        if !visit.more {
+            break;
+        }
+    }
     let mut states: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut statuses = Vec::new();
     for event in hook.taken().iter().flat_map(|g| serde_json::from_str::<Vec<serde_json::Value>>(&g.body).unwrap()) {

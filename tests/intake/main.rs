@@ -42,7 +42,7 @@ impl Desk {
     /// Imports a file; the sums must close after every batch.
     pub async fn import(&self, store: &dyn Store, kind: Kind, file: &Path, mapping: &str, name: Option<&str>) -> Result<Report, IntakeError> {
         let mapping = Mapping::load("test.map.yaml", mapping).unwrap_or_else(|f| panic!("{f:?}"));
-        let request = ImportRequest { kind, file, mapping: &mapping, name, rejects: &self.rejects(), now: NOW, again: false };
+        let request = ImportRequest { kind, file, mapping: &mapping, name, rejects: &self.rejects(), now: NOW, again: false, withdrawn: None };
         let report = import(store, request, &mut |sums| assert!(sums.closed(), "{sums:?}")).await?;
         assert!(report.sums.closed(), "{:?}", report.sums);
         Ok(report)

@@ -54,8 +54,16 @@ async fn an_import_goes_on_where_it_was_killed() {
         let file = desk.file("in.csv", rows());
         let mapping = Mapping::load("test.map.yaml", MAP).unwrap();
         let rejects = desk.rejects();
-        let request =
-            ImportRequest { kind: Kind::Customers, file: &file, mapping: &mapping, name: Some("all"), rejects: &rejects, now: NOW, again: false };
+        let request = ImportRequest {
+            kind: Kind::Customers,
+            file: &file,
+            mapping: &mapping,
+            name: Some("all"),
+            rejects: &rejects,
+            now: NOW,
+            again: false,
+            withdrawn: None,
+        };
         killed_after(&store, request, killed);
         // What a kill leaves beyond the last commit in the rejects file is taken back.
         if rejects.exists() {
@@ -85,8 +93,16 @@ async fn a_file_imported_in_full_is_answered_with_its_sums() {
     let third = desk.import(&store, Kind::Customers, &file, MAP, None).await.unwrap();
     assert!(!third.already);
     let mapping = Mapping::load("test.map.yaml", MAP).unwrap();
-    let request =
-        ImportRequest { kind: Kind::Customers, file: &file, mapping: &mapping, name: None, rejects: &desk.rejects(), now: NOW, again: true };
+    let request = ImportRequest {
+        kind: Kind::Customers,
+        file: &file,
+        mapping: &mapping,
+        name: None,
+        rejects: &desk.rejects(),
+        now: NOW,
+        again: true,
+        withdrawn: None,
+    };
     let again = import(&store, request, &mut |_| ()).await.unwrap();
     assert!(!again.already);
     assert_eq!((five(&again), again.inserted), (five(&first), 0));
@@ -98,7 +114,16 @@ async fn a_lost_rejects_file_is_told() {
     let file = desk.file("in.csv", rows());
     let mapping = Mapping::load("test.map.yaml", MAP).unwrap();
     let rejects = desk.rejects();
-    let request = ImportRequest { kind: Kind::Customers, file: &file, mapping: &mapping, name: None, rejects: &rejects, now: NOW, again: false };
+    let request = ImportRequest {
+        kind: Kind::Customers,
+        file: &file,
+        mapping: &mapping,
+        name: None,
+        rejects: &rejects,
+        now: NOW,
+        again: false,
+        withdrawn: None,
+    };
     assert!(killed_after(&store, request, 2));
     std::fs::remove_file(&rejects).unwrap();
     let report = desk.import(&store, Kind::Customers, &file, MAP, None).await.unwrap();

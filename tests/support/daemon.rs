@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 use touchline::api::{self, Gate, House, Listening, Problem};
+use touchline::app::daemon::{DaemonEnd, DaemonHandle};
 use touchline::app::{Access, App};
 use touchline::config::{Overrides, load};
 use touchline::domain::access::{Actor, Role, Roles};
@@ -30,11 +31,28 @@ pub struct Daemon {
     pub url: String,
     pub app: Arc<App>,
     pub folder: TempDir,
+    pub engine: Option<DaemonHandle>,
+    ended: Option<DaemonEnd>,
 }
 
 impl Daemon {
     /// Over `memory:` or a database in its folder; `change` has the last word on the settings.
     pub async fn open(memory: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
+        Self::start(memory, false, change).await
+    }
+
+    /// With the resident engine; `end` it.
+    pub async fn with_engine(memory: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
+        Self::start(memory, true, change).await
+    }
+
+    /// Drains the engine.
+    pub async fn end(mut self) {
+        self.engine.take().unwrap().drain();
+        self.ended.take().unwrap().await.unwrap().unwrap_or_else(|f| panic!("{}", f.text));
+    }
+
+    async fn start(memory: bool, engine: bool, change: impl FnOnce(&mut touchline::config::Config)) -> Self {
         // The tests' own client asks for it.
         touchline::app::tls::provider();
         let folder = TempDir::new().unwrap();
@@ -45,9 +63,15 @@ impl Daemon {
         let app = Arc::new(App::open(config, Access::Write).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let house = House::new(Arc::clone(&app), Arc::new(Believer));
+        let mut house = House::new(Arc::clone(&app), Arc::new(Believer));
+        let mut ended = None;
+        if engine {
+            let (handle, end) = Arc::clone(&app).daemon(1).await.unwrap_or_else(|f| panic!("{}", f.text));
+            (house.daemon, ended) = (Some(handle), Some(end));
+        }
+        let engine = house.daemon.clone();
         let serving = api::start(house, listener, Listening { workers: 2, connections: 100, tls: None }).unwrap();
-        Self { url: format!("http://{}", serving.address), app, folder }
+        Self { url: format!("http://{}", serving.address), app, folder, engine, ended }
     }
 
     pub fn data(&self, name: &str) -> PathBuf {

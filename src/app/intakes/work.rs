@@ -1,6 +1,7 @@
 //! The work of an intake: the import, on a thread of its own, so that no thread that answers requests parses rows.
 use super::{Intake, IntakeState, Intakes, under_way};
 use crate::app::Failure;
+use crate::domain::ids::CustomerId;
 use crate::intake::{ImportRequest, IntakeError, Mapping, Report, import};
 use std::path::PathBuf;
 
@@ -17,6 +18,11 @@ pub(super) fn start(intakes: &Intakes, intake: Intake, mapping: Mapping, key: St
 async fn take_in(intakes: &Intakes, mut intake: Intake, mapping: &Mapping, key: &str) {
     let number = intake.number;
     let (body, rejects) = (intakes.body(&intake), intakes.rejects_of(key));
+    let tell = |customers: &[CustomerId]| {
+        if let Some(daemon) = &intakes.daemon {
+            daemon.withdrawn(customers.iter().copied());
+        }
+    };
     let request = ImportRequest {
         kind: intake.kind,
         file: &body,
@@ -25,6 +31,7 @@ async fn take_in(intakes: &Intakes, mut intake: Intake, mapping: &Mapping, key: 
         rejects: &rejects,
         now: intake.begun_at,
         again: intake.again,
+        withdrawn: Some(&tell),
     };
     let folder = intakes.folder.clone();
     let mut progress = |sums: &crate::intake::Sums| {
@@ -35,13 +42,13 @@ async fn take_in(intakes: &Intakes, mut intake: Intake, mapping: &Mapping, key: 
     let ended = import(intakes.store.as_ref(), request, &mut progress).await;
     // What the import says of files names places of this machine.
     let places = [(body.display().to_string(), "the body".to_owned()), (rejects.display().to_string(), format!("/v1/intakes/{number}/rejects"))];
-    let tell = |text: String| places.iter().fold(text, |text, (place, name)| text.replace(place, name));
+    let retell = |text: String| places.iter().fold(text, |text, (place, name)| text.replace(place, name));
     match ended {
         Ok(report) => {
             intake.state = IntakeState::Done;
             intake.sums = report.sums;
             let rejects = report.rejects.is_some().then(|| PathBuf::from(format!("/v1/intakes/{number}/rejects")));
-            let notes = report.notes.iter().cloned().map(tell).collect();
+            let notes = report.notes.iter().cloned().map(retell).collect();
             intake.report = Some(Report { rejects, notes, ..report });
         }
         Err(fault) => {
@@ -60,7 +67,7 @@ async fn take_in(intakes: &Intakes, mut intake: Intake, mapping: &Mapping, key: 
                         failure.text
                     }
                 }
-                other => tell(other.to_string()),
+                other => retell(other.to_string()),
             });
         }
     }

@@ -55,6 +55,11 @@ pub async fn settled_touches_are_told_to_whoever_asks(store: &dyn Store) {
     let reached = State::Reached.code();
     assert_eq!(states, [(hours(2).0, State::Missed.code()), (hours(4).0, reached), (hours(5).0, reached)]);
     assert!(told(store, &other).await.is_empty(), "not of its kinds");
+    // One call that says the same of a touch twice settles it once, and it is told.
+    let late = store.add_webhook(&wanted(&[EventKind::TouchSettled])).await.unwrap();
+    let reached = ended(&bed.stored(touch(1).key).await, State::Reached, Reason::Answered, hours(6));
+    assert_eq!(bed.record(&[reached.clone(), reached]).await.skipped, [touch(1).key]);
+    assert_eq!(told(store, &late).await.len(), 1);
 }
 
 pub async fn rehearsals_are_not_told(store: &dyn Store) {

@@ -12,7 +12,6 @@ use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
-use std::collections::HashSet;
 
 static TELL: Form<5> = Form {
     name: "event out",
@@ -61,13 +60,14 @@ pub(super) async fn is_wanted(conn: &mut SqliteConnection, kind: EventKind) -> S
 }
 
 /// Tells of touches that this transaction has settled: the plain ones as they were written, the others as they are stored now.
-pub(super) async fn tell_settled(writing: &mut Writing<'_>, plain: &[Settlement<'_>], other: &[TouchKey], skipped: &[TouchKey]) -> StoreResult<()> {
+pub(super) async fn tell_settled(writing: &mut Writing<'_>, plain: &[Settlement<'_>], mut other: Vec<TouchKey>) -> StoreResult<()> {
     let is_told = |t: &&Touch| TouchBody::is_told(t.state) && !t.key.campaign.is_rehearsal();
     if (plain.is_empty() && other.is_empty()) || !is_wanted(&mut writing.tx, EventKind::TouchSettled).await? {
         return Ok(());
     }
-    let skipped: HashSet<TouchKey> = skipped.iter().copied().collect();
-    let other: Vec<TouchKey> = other.iter().copied().filter(|key| !skipped.contains(key)).collect();
+    // Settled twice in one call (missed, then reached after all): told once, as it stands at the end.
+    other.sort_unstable();
+    other.dedup();
     let other = by_keys(&mut writing.tx, &other).await?;
     let touches: Vec<&Touch> = plain.iter().map(|s| &s.touch).chain(&other).filter(is_told).collect();
     let bodies: Vec<String> = touches.iter().map(|t| serde_json::to_string(&TouchBody::of(t)).unwrap_or_default()).collect();

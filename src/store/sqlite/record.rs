@@ -60,10 +60,13 @@ pub(super) async fn record(store: &SqliteStore, fence: i64, settlements: &[Settl
     let differing = settle_plain(&mut writing, &mut plain, &mut changes).await?;
     let mut corrected = Vec::new();
     for settlement in differing.into_iter().chain(odd) {
+        let skipped = changes.skipped.len();
         corrections::settle(&mut writing, &settlement, &mut changes).await?;
-        corrected.push(settlement.touch.key);
+        if changes.skipped.len() == skipped {
+            corrected.push(settlement.touch.key);
+        }
     }
-    outbox::tell_settled(&mut writing, &plain, &corrected, &changes.skipped).await?;
+    outbox::tell_settled(&mut writing, &plain, corrected).await?;
     batches::close(&mut writing.tx, closed).await?;
     let mut recorded = Recorded { skipped: changes.skipped, tallies: Vec::new() };
     for (campaign, sums) in changes.sums {
