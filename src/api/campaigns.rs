@@ -2,6 +2,7 @@
 mod describe;
 mod views;
 
+use super::long::at_length;
 use super::{Body, Caller, House, Paging, Problem, Query, Reply, Text, created, ok};
 use crate::campaign_file;
 use crate::desk::{approve, control, diff, draft, emergency, revise, submit};
@@ -120,7 +121,9 @@ async fn hand_in(house: House, caller: Caller, query: Query<HandIn>, body: Text)
         let row = draft::write(store, &campaign, &caller.name, now).await?;
         return created(&SubmittedView::from(&row));
     }
-    let submitted = submit::submit(store, &campaign, false, &caller.name, now).await?;
+    let app = std::sync::Arc::clone(&house.app);
+    let by = caller.name.clone();
+    let submitted = at_length(async move || submit::submit(app.store.as_ref(), &campaign, false, &by, now).await).await?;
     let continued = submitted.continued;
     let view = SubmittedView::from(submitted);
     if continued { ok(&view) } else { created(&view) }
@@ -138,7 +141,8 @@ async fn submit_draft(house: House, caller: Caller, name: Path<String>) -> Reply
     // Checked anew: lists and routes may have changed since it was written.
     let kept = draft::named(house.store.as_ref(), &name).await?;
     read(&house, &kept.source, Some(&name)).await?;
-    let submitted = draft::hand_in(house.store.as_ref(), &name, &caller.name, house.now()).await?;
+    let (app, by, name) = (std::sync::Arc::clone(&house.app), caller.name.clone(), name.into_inner());
+    let submitted = at_length(async move || draft::hand_in(app.store.as_ref(), &name, &by, app.now()).await).await?;
     ok(&SubmittedView::from(submitted))
 }
 
@@ -146,6 +150,9 @@ async fn approve_it(house: House, caller: Caller, name: Path<String>, body: Body
     caller.sees_all(WHOSE)?;
     let why = reason(&body.0.why, false)?;
     let four_eyes = house.config.approval.four_eyes;
+    if let Some(token) = caller.token.filter(|_| four_eyes) {
+        approve::not_of_an_authors_making(house.store.as_ref(), &name, token).await?;
+    }
     let approved = approve::approve(house.store.as_ref(), &name, &body.0.seal, &caller.name, why, four_eyes, house.now()).await?;
     nudge(&house);
     ok(&ApprovedView::from(approved))

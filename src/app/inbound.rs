@@ -240,8 +240,8 @@ impl App {
             }
             if n.is_multiple_of(CLEAN_ROUNDS) {
                 let before = self.now().plus(-keep);
-                let cleaned = self.store.forget_messages(before).await.and(self.store.trim_events(before).await);
-                if let Err(fault) = cleaned {
+                let cleaned = self.store.forget_messages(before).await.and(self.store.trim_events(before).await).map_err(DeskError::from);
+                if let Err(fault) = cleaned.and(crate::desk::idempotency::purge(self.store.as_ref(), self.now()).await) {
                     tracing::warn!(%fault, "what has been kept long enough could not be dropped; it is tried again");
                 }
             }
