@@ -1,9 +1,9 @@
 //! Expressions and templates of a campaign file: compiled, their variables checked, faults placed inside the text.
 use super::Known;
 use super::diagnostic::Page;
-use super::expression_syntax::{self, Gives};
 use super::reader::{Faults, nearest, one_of};
 use super::tree::{Kind, Node, Style, cut};
+use crate::domain::expression_syntax::{self, Gives};
 use crate::domain::expression::Expression;
 use crate::domain::outcome::Reason;
 use crate::domain::template::Template;
