@@ -108,7 +108,11 @@ async fn who_signs_nothing_fills_no_log() {
         let (status, _, _) = house.call(house.http.post(path(n)).json(&json!([]))).await;
         assert_eq!(status, 404);
     }
-    let chunked = |body: String| format!("POST /v1/receipts/x HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{body}");
+    let chunked = |body: String| {
+        format!(
+            "POST /v1/receipts/x HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{body}"
+        )
+    };
     let endless = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).repeat(20);
     let answer = house.raw(chunked(endless), Duration::from_secs(3)).await;
     assert!(answer.contains(" 413 "), "{answer}");

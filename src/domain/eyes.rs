@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn one_person_by_any_spelling() {
-        for other in ["ann", "ANN", " Ann\t", "a\u{200b}nn", "an\u{ad}n", "\u{410}nn", "\u{430}nn", "Ａｎｎ", "a\u{fe0f}nn", "\u{202e}ann", "a\u{2063}nn"] {
+        for other in
+            ["ann", "ANN", " Ann\t", "a\u{200b}nn", "an\u{ad}n", "\u{410}nn", "\u{430}nn", "Ａｎｎ", "a\u{fe0f}nn", "\u{202e}ann", "a\u{2063}nn"]
+        {
             assert!(same("Ann", other), "{other:?}");
         }
         assert!(!same("ann", "anna") && same("ÄNNE", "änne"));

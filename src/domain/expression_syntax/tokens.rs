@@ -133,4 +133,3 @@ fn number(rest: &str, at: usize) -> Result<usize, Wrong> {
     }
     Ok(length)
 }
-
