@@ -159,7 +159,8 @@ async fn validate(house: House, text: Text) -> Reply {
 async fn plan(house: House, caller: Caller, text: Text) -> Reply {
     caller.sees_all("a forecast is")?;
     let campaign = house.campaign_text("body", &text.0).await?;
-    ok(&house.plan(&campaign).await?)
+    let app = std::sync::Arc::clone(&house.app);
+    ok(&super::long::at_length(async move || app.plan(&campaign).await).await?)
 }
 
 #[derive(Deserialize)]

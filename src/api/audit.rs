@@ -1,5 +1,5 @@
 //! The audit log: read and verified by compliance and admins.
-use super::{House, Operation, Paging, Problem, Query, Reply, ok};
+use super::{Caller, House, Operation, Paging, Problem, Query, Reply, ok};
 use crate::desk::audit::{self, Verdict};
 use crate::domain::access::Role;
 use crate::domain::audit::{Head, Linked};
@@ -108,7 +108,8 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn read(house: House, wanted: Query<Wanted>) -> Reply {
+async fn read(house: House, caller: Caller, wanted: Query<Wanted>) -> Reply {
+    caller.sees_all("the audit log is")?;
     let Wanted { actor, since, target, after, limit } = wanted.0;
     let (after, limit) = Paging { after, limit }.checked()?;
     let since = since.map(|text| instant(&text)).transpose()?;
@@ -116,7 +117,8 @@ async fn read(house: House, wanted: Query<Wanted>) -> Reply {
     ok(&found.into_iter().map(EntryView::from).collect::<Vec<_>>())
 }
 
-async fn verify(house: House, kept: Query<Kept>) -> Reply {
+async fn verify(house: House, caller: Caller, kept: Query<Kept>) -> Reply {
+    caller.sees_all("the audit log is")?;
     let kept = kept.0.head.map(|text| text.parse::<Head>()).transpose().map_err(Problem::bad)?;
     ok(&audit::verify(house.store.as_ref(), kept.as_ref()).await?)
 }

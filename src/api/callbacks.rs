@@ -1,6 +1,5 @@
 //! Callbacks that happened or are wished for, holds, referrals, checkpoints, and a customer's timeline.
 use super::{Body, Caller, House, Operation, Problem, Reply, accepted, created, ok};
-use crate::app::daemon::Receipt;
 use crate::desk::callbacks::{Wanted, WishSeen, law, wanted};
 use crate::desk::contacts::{ContactSeen, Happened, Heard, HoldAsked, HoldSeen, happened, hold, lift};
 use crate::desk::referrals::{self, CheckpointSaid, CheckpointSeen, ReferralSeen, Referred};
@@ -88,7 +87,7 @@ pub fn operations() -> Vec<Operation> {
             .takes::<Callback>(json!({"wanted": {"id": "w-81", "customer": "C00104", "local_time": "2026-11-25T15:30", "topic": "mortgage"}}))
             .gives::<CallbackAnswer>(200, "It was on record before.", json!({"wish": wish}))
             .gives::<CallbackAnswer>(201, "It is new.", json!({"contact": contact}))
-            .gives::<CallbackAnswer>(202, "It is the outcome of a touch; the engine records it.", json!({"receipt_for": "3-104-0"}))
+            .gives::<CallbackAnswer>(202, "It is the outcome of a touch, and kept; the engine records it.", json!({"receipt_for": "3-104-0"}))
             .refuses(404, "There is no such customer, touch or task that the caller may see.")
             .refuses(409, "The name is on record for another customer or purpose.")
             .refuses(422, "Faults, all of them: a time that is not lawful comes with the next one that is.")
@@ -195,20 +194,9 @@ async fn post_happened(house: &House, caller: &Caller, said: &Happened) -> Reply
     match happened(house.store.as_ref(), caller, said, house.now()).await? {
         Heard::Contact { contact, made } => answer(made, &CallbackAnswer { contact: Some(contact), ..CallbackAnswer::default() }),
         Heard::Receipt(heard) => {
-            let daemon = house.daemon.as_ref().ok_or_else(|| Problem::unavailable("the engine is not running here: nothing was kept; try again"))?;
-            let touch = house.store.touch(heard.touch).await?;
-            let (route, name) = touch.map(|t| (t.route, t.provider_ref)).unwrap_or_default();
-            let route = route.ok_or_else(|| Problem::conflict(format!("touch {} was never started: it has no outcome", heard.touch)))?;
-            let receipt = Receipt {
-                route,
-                provider_ref: name.unwrap_or_else(|| format!("reported:{}", heard.touch).into()),
-                touch: Some(heard.touch),
-                at: heard.at,
-                disposition: heard.disposition,
-                connected_s: heard.connected_s,
-            };
-            daemon.receipts(route, vec![receipt]);
-            accepted(&CallbackAnswer { receipt_for: Some(heard.touch.to_string()), ..CallbackAnswer::default() })
+            let is_new = house.take_report(&heard).await?;
+            let taken = CallbackAnswer { receipt_for: Some(heard.touch.to_string()), ..CallbackAnswer::default() };
+            if is_new { accepted(&taken) } else { ok(&taken) }
         }
         Heard::Task(id, result) => {
             let reported =

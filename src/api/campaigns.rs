@@ -2,6 +2,7 @@
 mod describe;
 mod views;
 
+use super::long::at_length;
 use super::{Body, Caller, House, Paging, Problem, Query, Reply, Text, created, ok};
 use crate::campaign_file;
 use crate::desk::{approve, control, diff, draft, emergency, revise, submit};
@@ -16,6 +17,9 @@ use views::{
     ApprovalView, ApprovedView, CampaignPage, CampaignView, EmergencyView, EventPage, EventView, ListedPage, RestartView, RevisionView, StandingView,
     SubmittedView,
 };
+
+/// A campaign contacts customers of every branch: whoever is bound to one sets none going. Stopping is everybody's who has the role.
+const WHOSE: &str = "a campaign is";
 
 /// Why something is done.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -110,41 +114,52 @@ fn nudge(house: &House) {
 }
 
 async fn hand_in(house: House, caller: Caller, query: Query<HandIn>, body: Text) -> Reply {
+    caller.sees_all(WHOSE)?;
     let campaign = read(&house, &body.0, None).await?;
     let (store, now) = (house.store.as_ref(), house.now());
     if query.0.draft {
         let row = draft::write(store, &campaign, &caller.name, now).await?;
         return created(&SubmittedView::from(&row));
     }
-    let submitted = submit::submit(store, &campaign, false, &caller.name, now).await?;
+    let app = std::sync::Arc::clone(&house.app);
+    let by = caller.name.clone();
+    let submitted = at_length(async move || submit::submit(app.store.as_ref(), &campaign, false, &by, now).await).await?;
     let continued = submitted.continued;
     let view = SubmittedView::from(submitted);
     if continued { ok(&view) } else { created(&view) }
 }
 
 async fn write_draft(house: House, caller: Caller, name: Path<String>, body: Text) -> Reply {
+    caller.sees_all(WHOSE)?;
     let campaign = read(&house, &body.0, Some(&name)).await?;
     let row = draft::write(house.store.as_ref(), &campaign, &caller.name, house.now()).await?;
     ok(&SubmittedView::from(&row))
 }
 
 async fn submit_draft(house: House, caller: Caller, name: Path<String>) -> Reply {
+    caller.sees_all(WHOSE)?;
     // Checked anew: lists and routes may have changed since it was written.
     let kept = draft::named(house.store.as_ref(), &name).await?;
     read(&house, &kept.source, Some(&name)).await?;
-    let submitted = draft::hand_in(house.store.as_ref(), &name, &caller.name, house.now()).await?;
+    let (app, by, name) = (std::sync::Arc::clone(&house.app), caller.name.clone(), name.into_inner());
+    let submitted = at_length(async move || draft::hand_in(app.store.as_ref(), &name, &by, app.now()).await).await?;
     ok(&SubmittedView::from(submitted))
 }
 
 async fn approve_it(house: House, caller: Caller, name: Path<String>, body: Body<Approval>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let why = reason(&body.0.why, false)?;
     let four_eyes = house.config.approval.four_eyes;
+    if let Some(token) = caller.token.filter(|_| four_eyes) {
+        approve::not_of_an_authors_making(house.store.as_ref(), &name, token).await?;
+    }
     let approved = approve::approve(house.store.as_ref(), &name, &body.0.seal, &caller.name, why, four_eyes, house.now()).await?;
     nudge(&house);
     ok(&ApprovedView::from(approved))
 }
 
 async fn start(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let why = reason(&body.0.why, true)?;
     let eyes = house.eyes_of(&house.run_named(&name, Some(false)).await?);
     let row = control::start(house.store.as_ref(), &name, &caller.name, why, eyes, house.now()).await?;
@@ -153,10 +168,12 @@ async fn start(house: House, caller: Caller, name: Path<String>, body: Body<Why>
 }
 
 async fn pause(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::pause(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 
 async fn resume(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::resume(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 
@@ -178,11 +195,13 @@ async fn stop_all(house: House, caller: Caller, body: Body<Why>) -> Reply {
 }
 
 async fn restart(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let restarted = emergency::restart(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?;
     ok(&RestartView::from(restarted))
 }
 
 async fn archive(house: House, caller: Caller, name: Path<String>, body: Body<Why>) -> Reply {
+    caller.sees_all(WHOSE)?;
     shown(&control::archive(house.store.as_ref(), &name, &caller.name, reason(&body.0.why, true)?, house.now()).await?)
 }
 

@@ -37,6 +37,9 @@ fn example() -> Value {
     })
 }
 
+/// Nobody knows whose they are before they are read.
+const WHOSE: &str = "dead letters are";
+
 /// What this file answers.
 pub fn operations() -> Vec<Operation> {
     let roles = [Role::Operator, Role::Compliance];
@@ -76,19 +79,23 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn list(house: House, which: Query<Which>) -> Reply {
+async fn list(house: House, caller: Caller, which: Query<Which>) -> Reply {
+    caller.sees_all(WHOSE)?;
     let (after, limit) = Paging { after: which.0.after, limit: which.0.limit }.checked()?;
     ok(&dead_letters::list(house.store.as_ref(), !which.0.all, after, limit).await?)
 }
 
-async fn read(house: House, id: Path<i64>) -> Reply {
+async fn read(house: House, caller: Caller, id: Path<i64>) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&Shown::whole(&house.dead_letter(*id).await?))
 }
 
 async fn retry(house: House, caller: Caller, id: Path<i64>) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&Shown::from(&house.retry_dead_letter(&caller, *id).await?))
 }
 
 async fn close(house: House, caller: Caller, id: Path<i64>, body: Body<Closing>) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&Shown::from(&house.close_dead_letter(&caller, *id, &body.0.why).await?))
 }

@@ -22,7 +22,7 @@ pub struct EventsTaken {
 /// One event, or a batch.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-#[allow(dead_code, reason = "a schema; bodies are read event by event, so that a wrong one does not spoil the others")]
+#[allow(clippy::large_enum_variant, dead_code, reason = "a schema; bodies are read event by event, so that a wrong one does not spoil the others")]
 enum OneOrMany {
     /// One.
     One(IncomingEvent),

@@ -136,8 +136,9 @@ async fn serve<B: MessageBody + 'static>(
         Ok(Before::Unkeyed) => (call(request, next).await, None),
         Ok(Before::Mine(held)) => (call(request, next).await, Some(held)),
     };
-    // A signature that does not hold is as a token that nobody knows.
-    let is_nobody = operation.access == Access::Signed && response.status() == StatusCode::UNAUTHORIZED;
+    // A signature that does not hold is as a token that nobody knows; so is whatever else was refused before one was found to hold (a
+    // route that there is not, a body too large). Else whoever reaches the port could fill the log.
+    let is_nobody = operation.access == Access::Signed && !response.status().is_success();
     let mut response = response;
     if let Some(mut target) = target.filter(|_| !is_nobody) {
         if let Some(About(more)) = response.response_mut().extensions_mut().remove::<About>() {

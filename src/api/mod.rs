@@ -26,6 +26,7 @@ mod health;
 mod idempotency;
 mod intake;
 mod limits;
+mod long;
 mod openapi;
 mod operation;
 mod pages;

@@ -41,6 +41,9 @@ fn with_secret() -> Value {
     made
 }
 
+/// Events are told of every customer.
+const WHOSE: &str = "events are";
+
 /// What this file answers.
 pub fn operations() -> Vec<Operation> {
     let roles = [Role::Admin];
@@ -90,22 +93,27 @@ pub fn operations() -> Vec<Operation> {
 }
 
 async fn add(house: House, caller: Caller, body: Body<Wanted>) -> Reply {
+    caller.sees_all(WHOSE)?;
     created(&house.add_webhook(&body.0, &caller.name).await?)
 }
 
-async fn list(house: House) -> Reply {
+async fn list(house: House, caller: Caller) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&house.webhooks().await?)
 }
 
-async fn remove(house: House, id: Path<i64>) -> Reply {
+async fn remove(house: House, caller: Caller, id: Path<i64>) -> Reply {
+    caller.sees_all(WHOSE)?;
     house.remove_webhook(*id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn enable(house: House, id: Path<i64>) -> Reply {
+async fn enable(house: House, caller: Caller, id: Path<i64>) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&house.enable_webhook(*id).await?)
 }
 
-async fn replay(house: House, id: Path<i64>, body: Body<Since>) -> Reply {
+async fn replay(house: House, caller: Caller, id: Path<i64>, body: Body<Since>) -> Reply {
+    caller.sees_all(WHOSE)?;
     ok(&Replayed { events: house.replay_webhook(*id, body.0.since).await? })
 }

@@ -3,10 +3,12 @@ use super::daemon::{DaemonHandle, Receipt};
 use super::{App, Failure};
 use crate::clock::{monotonic, sleep_ms};
 use crate::desk::DeskError;
+use crate::desk::contacts::TouchHeard;
 use crate::desk::events::{self, EventResult, Verdict};
 use crate::desk::receipts::{self, Deaf, Ear, Posted, Reading};
 use crate::domain::access::Actor;
 use crate::domain::ids::{CustomerId, RouteId};
+use crate::domain::reported::is_house_name;
 use crate::domain::signature::Refusal;
 use crate::domain::time::DAY;
 use crate::store::StoreError;
@@ -119,6 +121,35 @@ impl App {
         Ok(plan.results)
     }
 
+    /// Takes what somebody reports of a campaign's touch, as a receipt of it: on disk before it is answered, so that a kill loses nothing.
+    /// `false`: the very same was taken before.
+    pub async fn take_report(&self, heard: &TouchHeard) -> Result<bool, DeskError> {
+        let store = self.store.as_ref();
+        let never = || DeskError::Refused(format!("touch {} was never started: it has no outcome", heard.touch));
+        let touch = store.touch(heard.touch).await?.ok_or_else(never)?;
+        if is_house_name(&store.campaign_by_id(heard.touch.campaign).await?.name) {
+            return Err(DeskError::Refused(format!(
+                "touch {} is a contact that was reported: report it again by its own source and id, without `touch`, and the newer report rules",
+                heard.touch
+            )));
+        }
+        let route = touch.route.ok_or_else(never)?;
+        let provider_ref = touch.provider_ref.as_deref().map_or_else(|| format!("reported:{}", heard.touch), str::to_owned);
+        let receipt = NewReceipt {
+            route,
+            provider_ref: Some(provider_ref),
+            touch: Some(heard.touch),
+            at: heard.at,
+            disposition: heard.disposition,
+            connected_s: heard.connected_s,
+            cost_micros: None,
+        };
+        let id = blake3::hash(format!("{} {} {} {}", heard.touch, heard.at, heard.disposition, heard.connected_s).as_bytes()).to_hex().to_string();
+        let reading = Reading { receipts: vec![receipt], dead: Vec::new() };
+        let posted = receipts::post(store, self.ears.get(), ("touchline.callback", route), &id, &reading, self.now()).await?;
+        Ok(!posted.repeated)
+    }
+
     /// Tells the engine of customers who have opted out, which is committed; measures from `began`. For every way in which an opt-out comes.
     pub fn withdrawn(&self, customers: &[CustomerId], began: Instant) {
         metrics::histogram!("touchline_opt_out_seconds", "to" => "commit").record(began.elapsed().as_secs_f64());
@@ -209,8 +240,8 @@ impl App {
             }
             if n.is_multiple_of(CLEAN_ROUNDS) {
                 let before = self.now().plus(-keep);
-                let cleaned = self.store.forget_messages(before).await.and(self.store.trim_events(before).await);
-                if let Err(fault) = cleaned {
+                let cleaned = self.store.forget_messages(before).await.and(self.store.trim_events(before).await).map_err(DeskError::from);
+                if let Err(fault) = cleaned.and(crate::desk::idempotency::purge(self.store.as_ref(), self.now()).await) {
                     tracing::warn!(%fault, "what has been kept long enough could not be dropped; it is tried again");
                 }
             }

@@ -5,7 +5,6 @@
 mod check;
 mod content;
 mod diagnostic;
-mod expression_syntax;
 mod journey;
 mod reader;
 mod shape;

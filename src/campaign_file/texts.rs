@@ -1,10 +1,10 @@
 //! Expressions and templates of a campaign file: compiled, their variables checked, faults placed inside the text.
 use super::Known;
 use super::diagnostic::Page;
-use super::expression_syntax::{self, Gives};
 use super::reader::{Faults, nearest, one_of};
 use super::tree::{Kind, Node, Style, cut};
 use crate::domain::expression::Expression;
+use crate::domain::expression_syntax::{self, Gives};
 use crate::domain::outcome::Reason;
 use crate::domain::template::Template;
 use crate::domain::touch::State;

@@ -5,6 +5,7 @@ use crate::app::{Access, App, Failure};
 use serde::Serialize;
 
 /// The place.
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Place {
     /// A store that this process opens.
     Here(Box<App>),

@@ -20,7 +20,8 @@ enum What {
     /// Subscribe a system to events; the secret is shown this once.
     Add {
         /// Where to: https, or http to loopback where `webhooks.allow_private` allows it.
-        url: String,
+        #[arg(value_name = "URL")]
+        address: String,
         /// Types of events, such as `touchline.touch.settled`; `*`: all.
         #[arg(long = "type", value_name = "TYPE", required = true)]
         types: Vec<String>,
@@ -79,8 +80,8 @@ pub async fn run(args: Args, context: &Context) -> Answer {
                 }
             })?;
         }
-        What::Add { url, types, campaign, batched, by } => {
-            let made = app.add_webhook(&Wanted { url, types, campaign, batched }, &by).await?;
+        What::Add { address, types, campaign, batched, by } => {
+            let made = app.add_webhook(&Wanted { url: address, types, campaign, batched }, &by).await?;
             context.answer(&made, |made| format!("subscription {}; its secret, shown this once: {}", made.webhook.id, made.secret))?;
         }
         What::Remove { id } => {

@@ -123,6 +123,40 @@ pub async fn authors(store: &dyn Store, row: &CampaignRow) -> DeskResult<Vec<Str
     Ok(authors)
 }
 
+/// Refuses an approver whose token stems from an author of what waits: made by one, or by somebody whose own token one has made, and so on. Whoever
+/// may make tokens could else give themselves a second name, and approve under it what they wrote under the first.
+pub async fn not_of_an_authors_making(store: &dyn Store, name: &str, token: i64) -> DeskResult<()> {
+    let row = store.campaign(name, Some(false)).await?;
+    let authors = match store.open_revision(row.id).await? {
+        Some(revision) if row.status.is_approved() => revision.authors,
+        _ => authors(store, &row).await?,
+    };
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.tokens(after, super::PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        all.extend(page);
+    }
+    let mut makers: Vec<&str> = all.iter().filter(|t| t.id == token).map(|t| t.made_by.as_str()).collect();
+    let mut next = 0;
+    while let Some(maker) = makers.get(next).copied() {
+        if eyes::among(maker, authors.iter().map(String::as_str)) {
+            return Err(DeskError::Refused(format!(
+                "the token shown stems from {maker}, who has written or handed in this version of campaign {name:?}; an approver whom {maker} did not let in \
+                 must approve it"
+            )));
+        }
+        next += 1;
+        for token in all.iter().filter(|t| eyes::same(&t.grant.name, maker)) {
+            if !makers.contains(&token.made_by.as_str()) {
+                makers.push(&token.made_by);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Approves what waits: the open revision of a run that is under way, or else a submitted run. `digits` are what the approver has seen of its
 /// seal, 12 at least. With `four_eyes` whoever has written at it cannot approve.
 pub async fn approve(store: &dyn Store, name: &str, digits: &str, by: &str, why: &str, four_eyes: bool, at: Timestamp) -> DeskResult<Approved> {

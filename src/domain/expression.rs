@@ -26,7 +26,9 @@ pub enum Value {
 impl Expression {
     /// Compiles; the error says what the parser says.
     pub fn compile(source: &str) -> Result<Self, String> {
-        // The parser of the crate panics on some malformed input; caught here so that a bad file is only a bad file.
+        // The parser of the crate panics on some malformed input, which ends a release build: our own reads it first, whoever asks, and
+        // bounds what it may cost. A panic that is left is caught where that is possible.
+        super::expression_syntax::read(source).map_err(|wrong| wrong.in_words(source))?;
         let program = std::panic::catch_unwind(|| cel::Program::compile(source))
             .map_err(|_| "the expression cannot be parsed".to_owned())?
             .map_err(|e| e.to_string())?;

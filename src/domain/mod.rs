@@ -12,6 +12,7 @@ pub mod contact;
 pub mod decision;
 pub mod experiment;
 pub mod expression;
+pub(crate) mod expression_syntax;
 pub mod eyes;
 pub mod holiday;
 pub mod ids;

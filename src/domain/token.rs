@@ -1,5 +1,6 @@
 //! Tokens: what is kept of them, and what may be given. The secret itself is kept nowhere.
 use super::access::{Actor, Role, Roles};
+use super::eyes;
 use super::time::{DAY, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,11 @@ impl Token {
     }
 }
 
+/// Whether this is a relationship manager who would see everybody's customers: bound to none, and without a role that sees them all anyway.
+pub fn is_unbound_rm(roles: Roles, branch: Option<&str>, rm: Option<&str>) -> bool {
+    roles.has(Role::Rm) && !roles.meets(Roles::of(&[Role::Operator, Role::Compliance])) && branch.is_none() && rm.is_none()
+}
+
 impl Grant {
     /// Whether an operation of this id and section is within the scopes.
     pub fn covers(&self, operation: &str, tag: &str) -> bool {
@@ -75,13 +81,16 @@ impl Grant {
         if self.name.trim() != self.name || self.name.is_empty() || self.name.chars().count() > 100 || self.name.chars().any(char::is_control) {
             faults.push("name: expected 1 to 100 characters without line ends or outer blanks".to_owned());
         }
+        if let Err(fault) = eyes::check(&self.name) {
+            faults.push(format!("name: {fault}"));
+        }
         if self.roles.is_empty() {
             faults.push(format!("roles: expected one or more of {}", Role::ALL.iter().map(|r| r.name()).collect::<Vec<_>>().join(", ")));
         }
-        if self.name.eq_ignore_ascii_case(&by.name) && by.roles != Roles::of(Role::ALL) {
+        if eyes::same(&self.name, &by.name) && by.roles != Roles::of(Role::ALL) {
             faults.push("name: nobody gives a token to themselves; another admin does, or whoever works at the machine".to_owned());
         }
-        if self.roles == Roles::of(&[Role::Rm]) && self.branch.is_none() && self.rm.is_none() {
+        if is_unbound_rm(self.roles, self.branch.as_deref(), self.rm.as_deref()) {
             faults.push("rm or branch: a relationship manager sees their own customers or those of a branch; expected one of the two".to_owned());
         }
         let span = self.expires_at.since(at);
@@ -114,6 +123,11 @@ mod tests {
         assert!(grant("Alma", &[Role::Approver]).faults(&admin, NOW)[0].contains("themselves"));
         assert!(grant("alma", &[Role::Approver]).faults(&Actor::local("alma"), NOW).is_empty(), "whoever is at the machine begins");
         assert!(grant("rita", &[Role::Rm]).faults(&admin, NOW)[0].contains("branch"));
+        assert!(grant("rita", &[Role::Rm, Role::Author]).faults(&admin, NOW)[0].contains("branch"), "another role does not unbind");
+        for own in ["al ma", "ＡＬＭＡ", "\u{430}lma"] {
+            assert!(grant(own, &[Role::Approver]).faults(&admin, NOW).iter().any(|f| f.contains("themselves")), "{own:?}");
+        }
+        assert!(!grant("engine", &[Role::Author]).faults(&admin, NOW).is_empty(), "nobody acts as the engine");
         assert!(grant("x", &[]).faults(&admin, NOW)[0].contains("roles"));
         assert!(!grant("line\nend", &[Role::Author]).faults(&admin, NOW).is_empty());
         for days in [0, 366] {

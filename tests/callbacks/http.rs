@@ -88,7 +88,8 @@ async fn the_endpoints_answer_as_they_say() {
     }
     let receipt =
         json!({"happened": {"id": "c-3", "customer": "c0", "touch": first["contact"]["touch"], "started_at": ago, "disposition": "interested"}});
-    assert_eq!(client.ask("POST", "/v1/callbacks", "system", receipt).await.0, 503, "no engine runs here, and it says so");
+    let (status, refused) = client.ask("POST", "/v1/callbacks", "system", receipt).await;
+    assert_eq!(status, 409, "a reported contact is corrected by its own name: {refused}");
 
     let wish = json!({"wanted": {"id": "w-1", "customer": "c0", "local_time": tomorrow_at_ten(now), "topic": "mortgage"}});
     let (status, taken) = client.ask("POST", "/v1/callbacks", "system", wish.clone()).await;

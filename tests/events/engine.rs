@@ -198,3 +198,32 @@ async fn an_opt_out_in_the_middle_of_a_run_holds_within_a_second() {
     handle.drain();
     ended.await.unwrap().unwrap_or_else(|f| panic!("{}", f.text));
 }
+
+/// What an RM or another system reports of a touch is on disk before it is answered: a kill after the answer loses nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reported_outcome_is_kept_before_it_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, taker, handle, ended, row) = start(folder.path(), 2, "5000/s").await;
+    until("both are taken", async || in_state(&app, &row, State::Started).await == 2 && taker.taken.lock().unwrap().len() == 2).await;
+    let (serving, url) = serve(&app);
+    let id = app.store.customer_ids(&["c00000"]).await.unwrap()[0].unwrap();
+    let report = json!({"happened": {"id": "x-1", "customer": "c00000", "touch": format!("{}-{id}-0", row.id), "channel": "sms",
+        "started_at": app.now().to_string(), "disposition": "clicked"}});
+    let post = || reqwest::Client::new().post(format!("{url}/v1/callbacks")).bearer_auth("call-centre").json(&report).send();
+    // No engine is named: nobody hears it, and it is kept all the same.
+    assert_eq!(post().await.unwrap().status().as_u16(), 202);
+    assert_eq!(post().await.unwrap().status().as_u16(), 200, "the same again changes nothing");
+    assert_eq!(app.store.open_receipts(None, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(in_state(&app, &row, State::Started).await, 2);
+    app.ears.name(Arc::new(handle.clone()));
+    assert_eq!(app.inbox_round(true).await.unwrap().handed, 1);
+    until("the engine has it on record", async || in_state(&app, &row, State::Reached).await == 1).await;
+    until("and the inbox knows", async || {
+        app.inbox_round(true).await.unwrap();
+        app.store.open_receipts(None, 0, 10).await.unwrap().is_empty()
+    })
+    .await;
+    serving.stop().await.unwrap();
+    handle.drain();
+    ended.await.unwrap().unwrap_or_else(|f| panic!("{}", f.text));
+}

@@ -1,7 +1,9 @@
 //! What a JWT claims: whether it is for us and in time, and who it says that its bearer is.
 use crate::config::OidcConfig;
 use crate::domain::access::{Actor, Role, Roles};
+use crate::domain::eyes;
 use crate::domain::time::Timestamp;
+use crate::domain::token::is_unbound_rm;
 use serde_json::{Map, Value};
 
 /// Clocks may be so far apart (seconds).
@@ -44,6 +46,7 @@ pub(super) fn hold(claims: &Map<String, Value>, issuer: &str, audience: &str, at
 pub(super) fn actor(claims: &Map<String, Value>, config: &OidcConfig) -> Result<Actor, &'static str> {
     let text = |path: &str| at(claims, path).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty() && t.len() <= 200).map(str::to_owned);
     let name = text(&config.name_claim).filter(|name| !name.chars().any(char::is_control)).ok_or("it does not say whose it is")?;
+    eyes::check(&name).map_err(|_| "its bearer's name has characters that are not seen, or is the engine's")?;
     let groups: Vec<&str> = match at(claims, &config.roles_claim) {
         Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
         Some(Value::String(one)) => one.split_whitespace().collect(),
@@ -52,7 +55,7 @@ pub(super) fn actor(claims: &Map<String, Value>, config: &OidcConfig) -> Result<
     let role = |group: &&str| if config.roles.is_empty() { Role::from_name(group) } else { config.roles.get(*group).copied() };
     let roles = groups.iter().filter_map(role).fold(Roles::default(), Roles::with);
     let (branch, rm) = (text(&config.branch_claim), text(&config.rm_claim));
-    if roles == Roles::of(&[Role::Rm]) && branch.is_none() && rm.is_none() {
+    if is_unbound_rm(roles, branch.as_deref(), rm.as_deref()) {
         return Err("it is a relationship manager's and names neither the manager nor a branch");
     }
     Ok(Actor { name, roles, branch, rm, token: None })

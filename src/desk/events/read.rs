@@ -121,7 +121,7 @@ pub(super) fn read(value: &Value) -> Result<Read, String> {
     if kind == Kind::Rated && !data.rating.is_some_and(|r| (1..=5).contains(&r)) {
         return Err("data.rating: expected 1 to 5".to_owned());
     }
-    if kind == Kind::Text && !data.text.as_ref().is_some_and(|t| t.len() <= 8_000) {
+    if kind == Kind::Text && data.text.as_ref().is_none_or(|t| t.len() > 8_000) {
         return Err("data.text: expected a text of at most 2,000 characters".to_owned());
     }
     Ok(Read { name: (event.source, event.id), kind, time, touch, phone, data })

@@ -161,7 +161,7 @@ pub async fn tasks_are_told(store: &dyn Store) {
         expires_at: None,
         at: T0,
     };
-    let task = store.make_tasks(&[new.clone()]).await.unwrap().remove(0).0;
+    let task = store.make_tasks(std::slice::from_ref(&new)).await.unwrap().remove(0).0;
     store.make_tasks(&[new]).await.unwrap();
     store.change_tasks(&[(task.clone(), vec![TaskEvent::new("assigned", "engine", "own", hours(1))])]).await.unwrap();
     let events = told(store, &hook).await;

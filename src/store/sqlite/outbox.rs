@@ -237,3 +237,44 @@ impl Outbox for SqliteStore {
         Ok(gone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::monotonic;
+    use crate::domain::outcome::Reason;
+    use crate::domain::touch::State;
+    use crate::store::TouchLedger;
+    use crate::store::conformance::kit;
+
+    /// What a subscription costs the statement that settles: `cargo test --lib -- --ignored --nocapture what_telling_costs`.
+    #[tokio::test]
+    #[ignore = "a measurement"]
+    async fn what_telling_costs() {
+        for round in 0..4 {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(&folder.path().join("t.sqlite"), true).await.unwrap();
+            let bed = kit::bed(&store, 20_000).await;
+            let is_told = round % 2 == 1;
+            if is_told {
+                let new = NewWebhook {
+                    url: "https://bank.example/".into(),
+                    kinds: 1,
+                    campaign: None,
+                    batched: false,
+                    secret: String::new(),
+                    by: "me".into(),
+                    at: kit::T0,
+                };
+                store.add_webhook(&new).await.unwrap();
+            }
+            let began = monotonic();
+            for _ in 0..4 {
+                let begun = bed.start(5_000, kit::T0).await;
+                let settled: Vec<_> = begun.written.iter().map(|(_, t)| kit::ended(t, State::Reached, Reason::Answered, kit::T0)).collect();
+                store.record(bed.fence, &settled, &[]).await.unwrap();
+            }
+            println!("begin and record of 20,000 touches, {}: {:.3} s", if is_told { "told" } else { "not told" }, began.elapsed().as_secs_f64());
+        }
+    }
+}

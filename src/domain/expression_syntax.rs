@@ -2,8 +2,10 @@
 //! never reaches a parser that may panic on it (in a release build a panic ends the process).
 //!
 //! The grammar is that of the CEL language definition, without message construction, byte strings and triple quotes.
-use super::tree::cut;
+mod tokens;
+
 use std::ops::Range;
+use tokens::{Token, tokens};
 
 /// Parentheses, brackets, negations and calls nest at most so deep.
 const DEPTH: usize = 24;
@@ -11,10 +13,15 @@ const DEPTH: usize = 24;
 const OPERATORS: usize = 100;
 /// Bytes at most.
 const LENGTH: usize = 4_096;
+/// `all`, `exists`, `map` and the like at most, none within another: nested ones cost items^depth for each customer, and a chain of `map`
+/// doubles what it makes with each link. Attributes are flat, so nothing that a campaign needs is lost.
+const WALKS: usize = 8;
+/// Of these, `map`.
+const MAPS: usize = 2;
 
 /// What an expression gives, as far as its form tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gives {
+pub(crate) enum Gives {
     /// A comparison, a truth value.
     Truth,
     /// Arithmetic or a number.
@@ -29,15 +36,23 @@ pub(super) enum Gives {
 
 /// A fault inside an expression, in bytes of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     pub at: Range<usize>,
     pub message: String,
     pub help: Option<String>,
 }
 
+impl Wrong {
+    /// For whoever has no page to show the place on.
+    pub(crate) fn in_words(&self, text: &str) -> String {
+        let column = text.get(..self.at.start).map_or(1, |before| before.chars().count() + 1);
+        format!("at character {column}: {}{}", self.message, self.help.as_ref().map_or_else(String::new, |help| format!("; {help}")))
+    }
+}
+
 /// What was read.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Every variable with its place, in order, with repetitions; those bound by `exists` and the like left out.
     pub variables: Vec<(String, Range<usize>)>,
     /// Every function with its place.
@@ -48,7 +63,7 @@ pub(super) struct Reading {
 }
 
 /// The functions that an expression may call.
-pub(super) const FUNCTIONS: &[&str] =
+pub(crate) const FUNCTIONS: &[&str] =
     &["all", "contains", "double", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string"];
 const BINDERS: &[&str] = &["all", "exists", "exists_one", "filter", "map"];
 const RESERVED: &[&str] = &[
@@ -71,18 +86,6 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Name(&'a str),
-    Number,
-    Text,
-    Mark(&'static str),
-    End,
-}
-
-const MARKS: &[&str] =
-    &["||", "&&", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")", "[", "]", "{", "}", ",", "."];
-
 struct Reader<'a> {
     text: &'a str,
     tokens: Vec<(Token<'a>, Range<usize>)>,
@@ -94,7 +97,7 @@ struct Reader<'a> {
 }
 
 /// Reads an expression.
-pub(super) fn read(text: &str) -> Result<Reading, Wrong> {
+pub(crate) fn read(text: &str) -> Result<Reading, Wrong> {
     if text.len() > LENGTH {
         return Err(Wrong {
             at: 0..text.len(),
@@ -134,124 +137,6 @@ fn compared(text: &str, tokens: &[(Token<'_>, Range<usize>)]) -> Vec<(String, St
         }
     }
     out
-}
-
-fn tokens(text: &str) -> Result<Vec<(Token<'_>, Range<usize>)>, Wrong> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
-        let rest = text.get(at..).unwrap_or("");
-        let run = |test: &dyn Fn(char) -> bool| rest.find(|c: char| !test(c)).unwrap_or(rest.len());
-        if c.is_ascii_whitespace() {
-            at += 1;
-            continue;
-        }
-        if c == '"' || c == '\'' || (c == 'r' && rest.get(1..2).is_some_and(|q| q == "\"" || q == "'")) {
-            let length = text_literal(rest, at)?;
-            out.push((Token::Text, at..at + length));
-            at += length;
-        } else if c.is_ascii_alphabetic() || c == '_' {
-            let length = run(&|c| c.is_ascii_alphanumeric() || c == '_');
-            out.push((Token::Name(rest.get(..length).unwrap_or("")), at..at + length));
-            at += length;
-        } else if c.is_ascii_digit() {
-            let length = number(rest, at)?;
-            out.push((Token::Number, at..at + length));
-            at += length;
-        } else if let Some(mark) = MARKS.iter().find(|m| rest.starts_with(**m)) {
-            out.push((Token::Mark(mark), at..at + mark.len()));
-            at += mark.len();
-        } else {
-            let help = match c {
-                '=' => Some("equality is written =="),
-                '&' => Some("\"and\" is written &&"),
-                '|' => Some("\"or\" is written ||"),
-                '“' | '”' | '‘' | '’' | '「' | '」' => Some("texts stand in straight quotes: \"...\""),
-                '（' | '）' | '，' | '＝' | '＞' | '＜' => Some("write brackets, commas and operators in half width"),
-                c if c.is_alphabetic() => Some("a text needs quotes; attributes have names of ASCII letters, digits and _"),
-                _ => None,
-            };
-            let message = format!("{c:?} has no meaning in an expression");
-            return Err(Wrong { at: at..at + c.len_utf8(), message, help: help.map(str::to_owned) });
-        }
-    }
-    out.push((Token::End, text.len()..text.len()));
-    Ok(out)
-}
-
-fn text_literal(rest: &str, at: usize) -> Result<usize, Wrong> {
-    let raw = rest.starts_with('r');
-    let mut chars = rest.char_indices().skip(usize::from(raw));
-    let quote = chars.next().map_or('"', |(_, c)| c);
-    if rest.get(usize::from(raw)..).is_some_and(|r| r.starts_with("\"\"\"") || r.starts_with("'''")) {
-        return Err(Wrong {
-            at: at..at + 3 + usize::from(raw),
-            message: "texts in triple quotes are not taken".into(),
-            help: Some("use one quote".into()),
-        });
-    }
-    while let Some((i, c)) = chars.next() {
-        match c {
-            c if c == quote => return Ok(i + c.len_utf8()),
-            '\n' | '\r' => break,
-            '\\' => match chars.next() {
-                Some((_, e)) if raw && e != '\n' && e != '\r' => {}
-                Some((_, 'n' | 't' | 'r' | '\\' | '"' | '\'' | '`' | '?' | 'a' | 'b' | 'f' | 'v')) => {}
-                Some((_, 'u')) => {
-                    let digits: String = chars.by_ref().take(4).map(|(_, c)| c).collect();
-                    if !u32::from_str_radix(&digits, 16).is_ok_and(|code| digits.len() == 4 && char::from_u32(code).is_some()) {
-                        return Err(Wrong { at: at + i..at + i + 2, message: "\\u needs four hexadecimal digits of a character".into(), help: None });
-                    }
-                }
-                _ => {
-                    return Err(Wrong {
-                        at: at + i..at + i + 1,
-                        message: "this escape is not known".into(),
-                        help: Some("a backslash in a text is written \\\\".into()),
-                    });
-                }
-            },
-            _ => {}
-        }
-    }
-    Err(Wrong { at: at..at + rest.lines().next().unwrap_or(rest).len(), message: "this text has no closing quote".into(), help: None })
-}
-
-fn number(rest: &str, at: usize) -> Result<usize, Wrong> {
-    let run = |from: usize, test: fn(&u8) -> bool| rest.bytes().skip(from).take_while(test).count();
-    let mut length;
-    let fits;
-    if rest.starts_with("0x") || rest.starts_with("0X") {
-        length = 2 + run(2, u8::is_ascii_hexdigit);
-        fits = i64::from_str_radix(rest.get(2..length).unwrap_or(""), 16).is_ok();
-    } else {
-        length = run(0, u8::is_ascii_digit);
-        let mut whole = true;
-        if rest.as_bytes().get(length) == Some(&b'.') && run(length + 1, u8::is_ascii_digit) > 0 {
-            length += 1 + run(length + 1, u8::is_ascii_digit);
-            whole = false;
-        }
-        if matches!(rest.as_bytes().get(length), Some(b'e' | b'E')) {
-            let sign = usize::from(matches!(rest.as_bytes().get(length + 1), Some(b'+' | b'-')));
-            let digits = run(length + 1 + sign, u8::is_ascii_digit);
-            if digits > 0 {
-                length += 1 + sign + digits;
-                whole = false;
-            }
-        }
-        let digits = rest.get(..length).unwrap_or("");
-        fits = if whole { digits.parse::<i64>().is_ok() } else { digits.parse::<f64>().is_ok_and(f64::is_finite) };
-    }
-    let tail = run(length, |b| b.is_ascii_alphanumeric() || *b == b'_');
-    if tail > 0 {
-        let found = cut(rest.get(..length + tail).unwrap_or(""));
-        let help = "units are not known in an expression; texts need quotes";
-        return Err(Wrong { at: at..at + length + tail, message: format!("{found:?} is not a number"), help: Some(help.into()) });
-    }
-    if !fits {
-        return Err(Wrong { at: at..at + length, message: "this number is too large".into(), help: None });
-    }
-    Ok(length)
 }
 
 impl<'a> Reader<'a> {
@@ -378,9 +263,10 @@ impl<'a> Reader<'a> {
     }
     /// After the opening parenthesis.
     fn call(&mut self, name: &'a str, at: Range<usize>) -> Result<Gives, Wrong> {
-        self.out.functions.push((name.to_owned(), at));
+        self.out.functions.push((name.to_owned(), at.clone()));
         let mut bound = false;
         if BINDERS.contains(&name) {
+            self.may_walk(name, at)?;
             let Token::Name(variable) = self.peek() else { return Err(self.unexpected("the name of a variable for each item")) };
             self.next += 1;
             self.expect(",")?;
@@ -398,6 +284,15 @@ impl<'a> Reader<'a> {
             "map" | "filter" => Gives::Many,
             _ => Gives::Truth,
         })
+    }
+    /// Whether one more function that walks over a list is taken.
+    fn may_walk(&self, name: &str, at: Range<usize>) -> Result<(), Wrong> {
+        let so_far = |wanted: &dyn Fn(&str) -> bool| self.out.functions.iter().filter(|(f, _)| wanted(f)).count();
+        if self.bound.is_empty() && so_far(&|f| BINDERS.contains(&f)) <= WALKS && so_far(&|f| f == "map") <= MAPS {
+            return Ok(());
+        }
+        let message = format!("{name} is one walk over a list too many: expected none within another, {WALKS} at most and {MAPS} of them `map`");
+        Err(Wrong { at, message, help: Some("ask for several values at once with `in [...]`, or mark the customers in the list".into()) })
     }
     /// Expressions with commas between them up to a closing mark.
     fn items(&mut self, close: &'static str) -> Result<(), Wrong> {
@@ -476,5 +371,13 @@ impl<'a> Reader<'a> {
             }
             _ => Err(self.unexpected("a value")),
         }
+    }
+}
+
+/// At most 40 characters of a text.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or("")),
+        None => text.to_owned(),
     }
 }
