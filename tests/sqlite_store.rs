@@ -15,7 +15,7 @@ use touchline::domain::touch::State;
 use touchline::store::conformance::kit::{self, T0, bed};
 use touchline::store::sealing::key_file_beside;
 use touchline::store::sqlite::{Options, SqliteStore};
-use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, StoreError, TouchLedger};
+use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, Store, StoreError, TouchLedger};
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
