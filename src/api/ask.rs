@@ -100,7 +100,7 @@ pub fn operations() -> Vec<Operation> {
             .about("Addresses are masked. A relationship manager is told of own customers alone.")
             .allow(&[Role::Compliance, Role::Rm])
             .audited()
-            .query("customer", "The bank's number for the customer; required.", json!({"type": "string", "minLength": 1, "maxLength": 200}), "c1".into())
+            .must_query("customer", "The bank's number for the customer.", json!({"type": "string", "minLength": 1, "maxLength": 200}), "c1".into())
             .query("campaign", "Only this campaign.", json!({"type": "string", "minLength": 1, "maxLength": 200}), "term-deposit-2026q4".into())
             .gives::<Explanation>(200, "What is on record.", json!({
                 "customer": {"reference": "c1", "phone": "+86*********01", "email": null, "push": false, "timezone": "Asia/Shanghai", "language": null, "branch": null, "rm": false},

@@ -91,6 +91,7 @@ pub fn operations() -> Vec<Operation> {
             .allow(&[Role::Finance])
             .takes::<WantedExport>(json!({"campaign": "term-deposit-2026q4", "what": "results", "format": "csv"}))
             .gives::<ExportReport>(201, "It is made.", made_example())
+            .refuses(404, "There is no such campaign.")
             .to(make),
         Operation::get("/v1/exports", "listExports")
             .says("exports", "The export book, oldest first")
@@ -114,9 +115,8 @@ pub fn operations() -> Vec<Operation> {
             .path_number("number", "The export's number.", 1)
             .path_text("file", "The file's name, as in the manifest.", "results.csv")
             .gives_text(200, "The file.", "application/octet-stream", "customer,reference,state\n1,\"c1\",reached\n")
+            .ranged()
             .gives_text(206, "The part that `Range` asked for.", "application/octet-stream", "1,\"c1\",reached\n")
-            .gives_nothing(304, "The file is what `If-None-Match` names.")
-            .refuses(416, "The range begins behind the file's end.")
             .to(fetch),
         Operation::post("/v1/exports/{number}/verify", "verifyExport")
             .says("exports", "Recompute an export's totals and hashes from its files and the ledger, and compare")

@@ -199,6 +199,7 @@ async fn admit(operation: &Operation, watch: &Watch, request: &ServiceRequest) -
         request.extensions_mut().insert(Caller(admitted.actor.clone()));
         who = Some(admitted.actor);
     }
+    super::params::check(operation, request.request()).await?;
     check_body(operation, request)?;
     Ok(who)
 }

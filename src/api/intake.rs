@@ -46,7 +46,7 @@ fn takes(path: &'static str, id: &'static str, summary: &'static str, roles: &[R
         .says("intake", summary)
         .about(ABOUT)
         .allow(roles)
-        .query("mapping", "The mapping's name; required.", json!({"type": "string", "minLength": 1, "maxLength": 64}), "core-bank".into())
+        .must_query("mapping", "The mapping's name.", json!({"type": "string", "minLength": 1, "maxLength": 64}), "core-bank".into())
         .query("again", "Take it in though the same file was taken in in full before.", json!({"type": "boolean", "default": false}), false.into())
         .query(
             "wait",
@@ -57,6 +57,7 @@ fn takes(path: &'static str, id: &'static str, summary: &'static str, roles: &[R
         .takes_text(FILES, "ref,phone\nc1,+8615400000001\n", None)
         .gives::<Intake>(200, "It is over.", example("done"))
         .gives::<Intake>(202, "It is being taken in.", example("running"))
+        .refuses(404, "No mapping of this name is kept.")
         .refuses(507, "The disk has no room for it.")
 }
 
@@ -103,6 +104,7 @@ pub fn operations() -> Vec<Operation> {
             .audited()
             .path_number("number", "The intake's number.", 7)
             .gives_text(200, "CSV.", "text/csv", "row,line,column,reason,as_written\n3,4,phone,is no telephone number,\"c3,abc\"\n")
+            .ranged()
             .gives_text(206, "A part of it, as `Range` asked.", "text/csv", "3,4,phone,is no telephone number,\"c3,abc\"\n")
             .to(rejects),
         Operation::put("/v1/mappings/{name}", "keepMapping")

@@ -30,6 +30,7 @@ mod long;
 mod openapi;
 mod operation;
 mod pages;
+mod params;
 mod privacy;
 mod problem;
 mod receipts;

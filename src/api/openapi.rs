@@ -107,7 +107,7 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
     let mut params: Vec<Value> = o
         .params
         .iter()
-        .map(|p| json!({"name": p.name, "in": p.place, "required": p.place == "path", "description": p.about, "schema": p.schema, "example": p.example}))
+        .map(|p| json!({"name": p.name, "in": p.place, "required": p.required, "description": p.about, "schema": p.schema, "example": p.example}))
         .collect();
     let secured = matches!(o.access, Access::Roles(_));
     if o.honours_keys() {
@@ -123,7 +123,7 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
         replies.insert(reply.status.to_string(), describe_reply(reply, schemas));
     }
     for (status, about) in standing_problems(o) {
-        replies.entry(status.to_owned()).or_insert_with(|| problem(about, schemas));
+        replies.entry(status.to_owned()).or_insert_with(|| problem(status, about, schemas));
     }
     let mut described = json!({
         "operationId": o.id, "tags": [o.tag], "summary": o.summary, "parameters": params, "responses": replies,
@@ -136,7 +136,7 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
         for (content_type, schema) in &body.content {
             content.insert((*content_type).to_owned(), json!({"schema": schema(schemas), "example": body.example}));
         }
-        object.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+        object.insert("requestBody".to_owned(), json!({"required": body.required, "content": content}));
     }
     described
 }
@@ -187,16 +187,41 @@ fn standing_problems(o: &Operation) -> Vec<(&'static str, &'static str)> {
     all
 }
 
-fn problem(about: &str, schemas: &mut SchemaGenerator) -> Value {
-    json!({"description": about, "content": {super::problem::CONTENT_TYPE: {"schema": schemas.subschema_for::<Problem>()}}})
+fn problem(status: &str, about: &str, schemas: &mut SchemaGenerator) -> Value {
+    let content = json!({"schema": schemas.subschema_for::<Problem>(), "example": problem_example(status.parse().unwrap_or(400))});
+    json!({"description": about, "content": {super::problem::CONTENT_TYPE: content}})
+}
+
+/// A problem of a status as it may come.
+fn problem_example(status: u16) -> Value {
+    use actix_web::http::StatusCode;
+    let (slug, detail) = match status {
+        400 => ("bad-request", "limit: expected a whole number from 1 to 1000, found \"0\""),
+        401 => ("unknown-caller", "expected Authorization: Bearer with a token of this house, found none that is known"),
+        403 => ("forbidden", "makeToken needs one of the roles admin; this token has none of them"),
+        404 => ("not-found", "campaign \"spring\" does not exist"),
+        408 => ("slow-body", "no byte of the body came for 10 s"),
+        409 => ("conflict", "the first request with this Idempotency-Key is still under way"),
+        413 => ("too-large", "expected a body of at most 65536 bytes"),
+        415 => ("content-type", "expected Content-Type application/json, found \"text/plain\""),
+        416 => ("range", "expected a range within 412 bytes"),
+        422 => ("unacceptable", "the body is JSON, but not what was expected: missing field `why` at line 1 column 2"),
+        429 => ("too-many", "more requests than this token may make; try again in 1 s"),
+        507 => ("storage-full", "the disk of the data folder has no room for this; nothing was kept"),
+        _ => ("unavailable", "the store is out of reach; nothing was lost: try again"),
+    };
+    let problem = Problem::new(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), slug, detail);
+    let problem = if status == 429 { problem.after(1) } else if status == 503 { problem.after(5) } else { problem };
+    json!(problem)
 }
 
 fn describe_reply(reply: &ReplySpec, schemas: &mut SchemaGenerator) -> Value {
     let Some((content_type, schema)) = &reply.content else { return json!({"description": reply.about}) };
     let schema: &SchemaOf = schema;
     let mut content = json!({"schema": schema(schemas)});
-    if let (false, Some(object)) = (reply.example.is_null(), content.as_object_mut()) {
-        object.insert("example".to_owned(), reply.example.clone());
+    let example = if *content_type == super::problem::CONTENT_TYPE { problem_example(reply.status) } else { reply.example.clone() };
+    if let (false, Some(object)) = (example.is_null(), content.as_object_mut()) {
+        object.insert("example".to_owned(), example);
     }
     json!({"description": reply.about, "content": {*content_type: content}})
 }

@@ -33,9 +33,11 @@ pub struct Param {
     pub name: &'static str,
     /// `path`, `query` or `header`.
     pub place: &'static str,
+    /// Whether a call is none without it.
+    pub required: bool,
     /// What it means.
     pub about: &'static str,
-    /// Its JSON Schema.
+    /// Its JSON Schema. The guard refuses what does not keep its type, bounds and enum.
     pub schema: Value,
     /// An example that is true to the schema.
     pub example: Value,
@@ -46,6 +48,8 @@ pub struct Param {
 pub struct BodySpec {
     /// Content types, with their schemas.
     pub content: Vec<(&'static str, SchemaOf)>,
+    /// Whether a call is none without it. Of text it is not: no body is an empty file.
+    pub required: bool,
     /// An example.
     pub example: Value,
     /// Bytes at most; `None`: streamed, without a bound of its own.
@@ -195,6 +199,26 @@ impl Operation {
     pub fn query(self, name: &'static str, about: &'static str, schema: Value, example: Value) -> Self {
         self.param(name, "query", about, schema, example)
     }
+    /// A parameter of the query that must be there.
+    #[must_use]
+    pub fn must_query(mut self, name: &'static str, about: &'static str, schema: Value, example: Value) -> Self {
+        self.params.push(Param { name, place: "query", required: true, about, schema, example });
+        self
+    }
+    /// An optional header.
+    #[must_use]
+    pub fn header(self, name: &'static str, about: &'static str, example: &'static str) -> Self {
+        self.param(name, "header", about, serde_json::json!({"type": "string"}), example.into())
+    }
+    /// A file that is given whole or from a place on (RFC 9110).
+    #[must_use]
+    pub fn ranged(self) -> Self {
+        self.header("Range", "One range of bytes; others are answered with the whole.", "bytes=0-99")
+            .header("If-Range", "The ETag of which it must be a part; of another content the whole is given.", "\"9f86d081884c7d65\"")
+            .header("If-None-Match", "ETags that need not be given again.", "\"2c26b46b68ffc68f\"")
+            .gives_nothing(304, "The file is what `If-None-Match` names.")
+            .refuses(416, "The range begins behind the file's end.")
+    }
     /// The two parameters of every paged list: `after` (the last id of the page before) and `limit` (1 to 1,000; 100).
     #[must_use]
     pub fn paged(self) -> Self {
@@ -207,20 +231,19 @@ impl Operation {
             )
     }
     fn param(mut self, name: &'static str, place: &'static str, about: &'static str, schema: Value, example: Value) -> Self {
-        self.params.push(Param { name, place, about, schema, example });
+        self.params.push(Param { name, place, required: place == "path", about, schema, example });
         self
     }
     /// A JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self, example: Value) -> Self {
-        self.body = Some(BodySpec { content: vec![("application/json", |g| g.subschema_for::<T>())], example, limit: Some(BODY_BYTES) });
+        self.body = Some(BodySpec { content: vec![("application/json", |g| g.subschema_for::<T>())], required: true, example, limit: Some(BODY_BYTES) });
         self
     }
     /// A body of text of one of these content types.
     #[must_use]
     pub fn takes_text(mut self, types: &[&'static str], example: &str, limit: Option<usize>) -> Self {
-        let text: SchemaOf = |g| g.subschema_for::<String>();
-        self.body = Some(BodySpec { content: types.iter().map(|t| (*t, text)).collect(), example: example.into(), limit });
+        self.body = Some(BodySpec { content: types.iter().map(|t| (*t, schema_of_text(t))).collect(), required: false, example: example.into(), limit });
         self
     }
     /// A JSON body of up to so many bytes.
@@ -240,7 +263,7 @@ impl Operation {
     /// An answer of another content type.
     #[must_use]
     pub fn gives_text(mut self, status: u16, about: &'static str, content_type: &'static str, example: &str) -> Self {
-        self.replies.push(ReplySpec { status, about, content: Some((content_type, |g| g.subschema_for::<String>())), example: example.into() });
+        self.replies.push(ReplySpec { status, about, content: Some((content_type, schema_of_text(content_type))), example: example.into() });
         self
     }
     /// An answer without a body.
@@ -287,4 +310,9 @@ impl Operation {
     pub fn body_limit(&self) -> Option<usize> {
         self.body.as_ref().map_or(Some(BODY_BYTES), |b| b.limit)
     }
+}
+
+/// The schema of a text: of YAML it is about what the text says, which is any; of others about the text itself.
+fn schema_of_text(content_type: &str) -> SchemaOf {
+    if content_type.contains("yaml") { |g| g.subschema_for::<Value>() } else { |g| g.subschema_for::<String>() }
 }

@@ -102,6 +102,7 @@ pub fn operations() -> Vec<Operation> {
             )
             .paged()
             .gives::<TaskPage>(200, "A page.", json!({"tasks": [line_example()], "next": null}))
+            .refuses(404, "There is no task of the number that `after` gives.")
             .to(list),
         Operation::get("/v1/worklist/{id}", "readTask")
             .says(TAG, "A task with its script, its customer and their timeline")

@@ -26,9 +26,14 @@ pub fn touchline(data: &Path) -> Command {
 impl Daemon {
     /// Starts it on a data folder; `config`: the text of a settings file.
     pub fn start(data: &Path, config: &str) -> Self {
+        Self::start_with(data, config, &[])
+    }
+    /// The same, with variables of the environment.
+    pub fn start_with(data: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
         let file = data.join("touchline-test.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = touchline(data);
+        command.envs(environment.iter().copied());
         command.arg("--config").arg(&file).args(["--json", "serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Standard error is read all along: a full pipe would hold the daemon up.
