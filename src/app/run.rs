@@ -245,7 +245,11 @@ impl App {
             patience: Patience { poll_ms: POLL_MS, drain_ms: resident.as_ref().map_or(DRAIN_MS, |r| r.drain_ms) },
             linger_ms: i64::from(self.config.engine.linger_ms),
             janitor_ms: i64::from(self.config.engine.janitor_ms),
-            sizes: self.sizes(),
+            sizes: match resident {
+                // Requests wait for the transaction that is under way.
+                Some(_) => Sizes { batch: self.sizes().batch.min(usize::try_from(self.config.serve.engine_batch).unwrap_or(1)), ..self.sizes() },
+                None => self.sizes(),
+            },
             resident: resident.is_some(),
             load: resident.map(|r| r.load),
         };

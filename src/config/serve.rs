@@ -24,6 +24,9 @@ pub struct ServeConfig {
     /// Seconds that a drain waits for touches in flight.
     #[schemars(range(min = 1, max = 3_600))]
     pub drain_s: u32,
+    /// Touches begun in one transaction at most while requests are served: they wait for the transaction that is under way.
+    #[schemars(range(min = 1, max = 50_000))]
+    pub engine_batch: u32,
     /// Bytes that a file handed in by POST may have.
     #[schemars(range(min = 1))]
     pub max_upload_bytes: u64,
@@ -59,6 +62,7 @@ impl Default for ServeConfig {
             tls_cert: None,
             tls_key: None,
             drain_s: 30,
+            engine_batch: 500,
             max_upload_bytes: 20 << 30,
             body_s: 30,
             requests_per_second: 50,
@@ -79,6 +83,7 @@ impl ServeConfig {
             ("workers", self.workers, 256),
             ("connections", self.connections, 1_000_000),
             ("drain_s", self.drain_s, 3_600),
+            ("engine_batch", self.engine_batch, 50_000),
             ("body_s", self.body_s, 3_600),
             ("requests_per_second", self.requests_per_second, 1_000_000),
             ("burst", self.burst, 1_000_000),

@@ -23,7 +23,7 @@ struct Standing {
 }
 
 pub(super) async fn begin(store: &SqliteStore, request: BeginRequest, decide: Decide<'_>) -> StoreResult<Begun> {
-    let mut writer = store.writer.lock().await;
+    let mut writer = store.writer_after_small_ones().await;
     let mut writing = writer.begin().await?;
     // A rehearsal sends nothing: a copy of the database that does not know of it would make nobody's touch again.
     let ledger_seq = if request.campaign.is_rehearsal() {

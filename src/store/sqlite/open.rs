@@ -20,8 +20,9 @@ const APPLICATION_ID: i64 = 1_414_284_869;
 /// How long a connection waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// Pages of 8 KiB that the log grows to before it is merged into the file: 64 MiB.
-const CHECKPOINT_PAGES: &str = "8192";
+/// Pages of 8 KiB that the log grows to before it is merged into the file: 8 MiB. Whoever commits then waits for the merge, so it must
+/// be short: at 64 MiB one request in a hundred waited more than a tenth of a second (`bench api`).
+const CHECKPOINT_PAGES: &str = "1024";
 
 /// How a store is opened.
 #[derive(Clone, Debug)]

@@ -52,7 +52,7 @@ pub(super) struct Changes {
 
 pub(super) async fn record(store: &SqliteStore, fence: i64, settlements: &[Settled], closed: &[BatchId]) -> StoreResult<Recorded> {
     let (mut plain, mut odd) = sort(settlements)?;
-    let mut writer = store.writer.lock().await;
+    let mut writer = store.writer_after_small_ones().await;
     let mut writing = writer.begin().await?;
     lease::check(&mut writing.tx, fence).await?;
     call_off_what_would_wait(&mut writing, &mut plain, &mut odd).await?;

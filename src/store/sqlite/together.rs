@@ -80,13 +80,7 @@ impl SqliteStore {
             tokio::select! {
                 biased;
                 end = &mut told => break end,
-                mut writer = self.writer.lock() => {
-                    let all = self.together.take();
-                    if !all.is_empty() {
-                        let (tell, end) = self.write_all(&mut writer, all).await;
-                        tell.into_iter().for_each(|ended| drop(ended.send(again(&end))));
-                    }
-                }
+                mut writer = self.writer.lock() => self.do_waiting(&mut writer).await,
             }
         };
         drop(place);
@@ -97,6 +91,22 @@ impl SqliteStore {
         }
         let done = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         done.unwrap_or_else(|| Err(StoreError::Backend("a write ended without a word".to_owned())))
+    }
+
+    /// The writing connection for a large write of the engine's, after the small ones that wait for it: they stand behind one large write,
+    /// never behind two.
+    pub(super) async fn writer_after_small_ones(&self) -> tokio::sync::MutexGuard<'_, super::Writer> {
+        let mut writer = self.writer.lock().await;
+        self.do_waiting(&mut writer).await;
+        writer
+    }
+
+    async fn do_waiting(&self, writer: &mut super::Writer) {
+        let all = self.together.take();
+        if !all.is_empty() {
+            let (tell, end) = self.write_all(writer, all).await;
+            tell.into_iter().for_each(|ended| drop(ended.send(again(&end))));
+        }
     }
 
     async fn write_all(&self, writer: &mut super::Writer, all: Vec<Pending>) -> (Vec<oneshot::Sender<StoreResult<()>>>, StoreResult<()>) {
