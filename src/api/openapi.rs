@@ -120,7 +120,13 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
     }
     let mut replies = Map::new();
     for reply in &o.replies {
-        replies.insert(reply.status.to_string(), describe_reply(reply, schemas));
+        let described = describe_reply(reply, schemas);
+        // Of a status that comes in several content types each is an entry of the table.
+        let before = replies.get_mut(&reply.status.to_string()).and_then(|b| b.pointer_mut("/content")).and_then(Value::as_object_mut);
+        match (before, described.get("content").and_then(Value::as_object)) {
+            (Some(before), Some(content)) => before.extend(content.clone()),
+            _ => drop(replies.insert(reply.status.to_string(), described)),
+        }
     }
     for (status, about) in standing_problems(o) {
         replies.entry(status.to_owned()).or_insert_with(|| problem(status, about, schemas));
