@@ -86,8 +86,11 @@ async fn nobody_approves_what_they_have_written() {
         let submitted = draft::hand_in(store, "spring", "bob", NOW).await.unwrap();
         assert_eq!((submitted.campaign.status, submitted.campaign.version, submitted.campaign.audience), (Status::Submitted, 1, 20));
         let seal = submitted.seal.seal;
-        for by in ["ann", "Ann ", "BOB", "b\u{200b}ob"] {
+        for by in ["ann", "Ann ", "BOB", "b\u{43e}b", "Ｂｏｂ"] {
             refused(approve_as(store, &seal, by).await, &["another person must approve it", "ann", "bob"]);
+        }
+        for by in ["b\u{200b}ob", "bo\u{301}b"] {
+            refused(approve_as(store, &seal, by).await, &["letters that are seen"]);
         }
         refused(approve_as(store, &seal, " ").await, &["--by NAME"]);
         refused(approve_as(store, &seal, "engine").await, &["the name of the engine"]);

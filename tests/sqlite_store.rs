@@ -15,7 +15,7 @@ use touchline::domain::touch::State;
 use touchline::store::conformance::kit::{self, T0, bed};
 use touchline::store::sealing::key_file_beside;
 use touchline::store::sqlite::{Options, SqliteStore};
-use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, StoreError, TouchLedger};
+use touchline::store::{CampaignBook, ConsentList, CustomerBook, LeaseTable, Store, StoreError, TouchLedger};
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
@@ -137,6 +137,8 @@ async fn a_begin_that_is_given_up_leaves_nothing() {
             tokio::task::yield_now().await;
         }
         drop(begin);
+        // A commit that was on its way when it was given up is over once the connection has done something else.
+        store.rest().await.unwrap();
         let written = store.scan(bed.run, None, 1_000).await.unwrap().len();
         let cursor = store.campaign_by_id(bed.run).await.unwrap().cursor;
         if done || written > 0 {
@@ -290,4 +292,68 @@ async fn the_raw_limit_is_measured_and_cleans_up() {
     let (insert, update) = touchline::store::sqlite::bench::raw_limit(folder.path(), 12_345).await.unwrap();
     assert!(insert > 0.0 && update > 0.0);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Small writes share a transaction: what is refused is undone by itself, and nobody else's write goes with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_come_together_stand_or_fall_each_by_itself() {
+    use touchline::domain::audit::Entry;
+    use touchline::domain::ids::CustomerId;
+    use touchline::domain::time::Timestamp;
+    use touchline::domain::worklist::{NewTask, TaskEvent, TaskKind};
+    use touchline::store::{AuditBook, AuditFilter, TaskBook};
+    let folder = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(SqliteStore::open(&folder.path().join("t.sqlite"), true).await.unwrap());
+    let new = |n: i64| NewTask {
+        key: format!("k{n}"),
+        kind: TaskKind::HandedOver,
+        customer: CustomerId(n + 1),
+        touch: None,
+        title: "together".into(),
+        script: None,
+        language: None,
+        skill: None,
+        priority: 5,
+        wanted_rm: None,
+        branch: None,
+        due_at: Timestamp(0),
+        expires_at: None,
+        at: Timestamp(0),
+    };
+    let made = store.make_tasks(&(0..60).map(new).collect::<Vec<_>>()).await.unwrap();
+    let first = made.first().unwrap().0.version;
+    // Two change each task on the version that both have read: one of them wins. Beside them the audit log grows by as many entries.
+    let mut under_way = tokio::task::JoinSet::new();
+    for (n, (task, _)) in made.into_iter().enumerate() {
+        for who in ["a", "b"] {
+            let (store, mut task) = (std::sync::Arc::clone(&store), task.clone());
+            task.rm = Some(who.to_owned());
+            under_way.spawn(async move {
+                let changed = store.change_tasks(&[(task, vec![TaskEvent::new("assigned", who, "", Timestamp(1))])]).await;
+                let entry = Entry {
+                    at: Timestamp(1),
+                    actor: who.to_owned(),
+                    token: None,
+                    operation: "test".to_owned(),
+                    target: n.to_string(),
+                    outcome: "200".to_owned(),
+                };
+                store.append_audit(&[entry]).await.unwrap();
+                changed
+            });
+        }
+    }
+    let ends: Vec<_> = under_way.join_all().await;
+    let won = ends.iter().filter(|end| end.is_ok()).count();
+    assert_eq!((won, ends.len()), (60, 120), "one of the two wins each task");
+    assert!(ends.iter().all(|end| matches!(end, Ok(()) | Err(StoreError::Conflict(_)))), "{ends:?}");
+    for n in 1..=60 {
+        let id = touchline::domain::ids::TaskId(n);
+        let (task, history) = (store.task(id).await.unwrap().unwrap(), store.task_history(id).await.unwrap());
+        let assigned = history.iter().filter(|e| e.what == "assigned").count();
+        assert_eq!((task.version, assigned), (first + 1, 1), "task {n}: the loser's history is undone with it: {history:?}");
+    }
+    let entries = store.audit(&AuditFilter { limit: 1_000, ..AuditFilter::default() }).await.unwrap();
+    assert_eq!(entries.len(), 120);
+    assert!(entries.windows(2).all(|w| w[1].number == w[0].number + 1), "numbered without a gap");
 }

@@ -293,7 +293,7 @@ impl Intakes {
     }
 
     /// Removes records and rejects that are older than [`KEEP_DAYS`]; the newest record stays, for its number.
-    fn clean(&self) -> std::io::Result<()> {
+    pub(super) fn clean(&self) -> std::io::Result<()> {
         let until = self.clock.now().plus(-KEEP_DAYS * DAY);
         let mut numbers = self.numbers()?;
         numbers.pop();

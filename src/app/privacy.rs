@@ -99,7 +99,14 @@ impl App {
     pub async fn retention(&self, dry: bool) -> Result<Vec<Forgotten>, Failure> {
         let (store, policy) = (self.store.as_ref(), &self.config.retention);
         let at = self.now();
-        Ok(if dry { retention::preview(store, policy, at).await? } else { retention::retention_round(store, policy, at).await? })
+        if dry {
+            return Ok(retention::preview(store, policy, at).await?);
+        }
+        // Rejected rows and records of intakes are files. A daemon lives longer than they may be kept.
+        if let Err(fault) = self.intakes(None).clean() {
+            tracing::warn!(%fault, "rejected rows of old intakes could not be removed; look at the data folder's `intakes`");
+        }
+        Ok(retention::retention_round(store, policy, at).await?)
     }
 
     /// How the doctor finds the keys.

@@ -1,13 +1,40 @@
 //! What a store does for personal data beside sealing them: erasing, forgetting what has been kept long enough, sealing anew.
-use super::StoreResult;
+use super::{CustomerRow, StoreResult};
 use crate::domain::contact::Phone;
-use crate::domain::ids::CustomerId;
+use crate::domain::ids::{CustomerId, TouchKey};
 use crate::domain::time::Timestamp;
 use async_trait::async_trait;
 use serde::Serialize;
 
 /// The reason and the source of the suppression that an erased customer is under, and what takes the place of texts.
 pub const ERASED: &str = "erased";
+
+/// Whether what was sent and could not be taken speaks of a customer: by reference, telephone number (its digits, however they are
+/// grouped), address, or one of their touches.
+pub fn speaks_of(raw: &[u8], customer: &CustomerRow) -> bool {
+    let text = String::from_utf8_lossy(raw);
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let names = |word: &str| {
+        text.match_indices(word).any(|(at, found)| {
+            let before = text.get(..at).and_then(|t| t.chars().next_back());
+            let after = text.get(at + found.len()..).and_then(|t| t.chars().next());
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
+    };
+    let of_phone = |phone: &Phone| {
+        let packed: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.')).collect();
+        let digits: String = phone.normalised().chars().filter(char::is_ascii_digit).collect();
+        digits.len() >= 7 && packed.contains(&digits)
+    };
+    let of_touch = |word: &str| word.parse::<TouchKey>().is_ok_and(|touch| touch.customer == customer.id);
+    names(&customer.reference)
+        || customer.phone.as_ref().is_some_and(of_phone)
+        || customer.email.as_ref().is_some_and(|email| text.to_lowercase().contains(&*email.normalised()))
+        || text.split(|c| !is_part(c)).any(of_touch)
+}
+
+/// How a dead letter is closed whose customer is erased.
+pub const LETTER_ERASED: &str = "its customer was erased";
 
 /// Why a customer whose reference was erased is not taken in.
 pub const ERASED_REFERENCE: &str = "the customer of this reference was erased at their wish and is not taken in again; if they have come back by \

@@ -9,8 +9,11 @@ pub const NAME: &str = "term-deposit-autumn";
 /// By which the provider of sms-east signs.
 pub const PROVIDER_SECRET: &str = "whsec_cHJvdmlkZXItb2Ytc21zLWVhc3QtMDEyMzQ1Njc4OQ==";
 
-/// Who the mornings' tokens are for: name, roles, branch, reference as an RM.
-pub const STAFF: &[(&str, &[&str], Option<&str>, Option<&str>)] = &[
+/// Somebody of the staff: name, roles, branch, reference as an RM.
+type Person = (&'static str, &'static [&'static str], Option<&'static str>, Option<&'static str>);
+
+/// Whom the morning's tokens are for.
+pub const STAFF: &[Person] = &[
     ("ann", &["author", "approver"], None, None),
     ("bob", &["approver"], None, None),
     ("olga", &["operator"], None, None),

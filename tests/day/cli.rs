@@ -122,6 +122,6 @@ async fn a_day_by_the_command_line_as_a_client() {
     assert!(desk.json("fay", &["verify", &folder], 1)["fault_count"].as_i64() > Some(0), "a changed export is found out");
     desk.json("olga", &["campaign", "archive", NAME, "--why", "tidy"], 0);
     assert_eq!(desk.json("olga", &["campaign", "list"], 0), serde_json::json!([]));
-    let (ended, log) = desk.house.end();
-    assert!(ended.success(), "{}", log.join("\n"));
+    let ended = desk.house.end();
+    assert!(ended.success(), "{}", desk.house.log.join("\n"));
 }

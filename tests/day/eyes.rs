@@ -1,6 +1,6 @@
 //! Four eyes: submission, the refusals, the approval, and a revision of a run under way.
 use super::bank::{CUSTOMERS, NAME, campaign};
-use super::http::{House, Sent, until};
+use super::http::{House, Sent, now, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -73,6 +73,14 @@ pub async fn revise(house: &House) {
     house.verb("bob", "approve", json!({"seal": second["seal"]["seal"], "why": "we are late"}), 200).await;
     let number = second["revision"]["number"].clone();
     until("the revision is taken up", async || (standing(house).await["revision"] == number).then_some(())).await;
+    let (begun, before) = (now(), house.attempts().await);
+    until("it goes faster than it might before", async || {
+        let report = house.report().await;
+        let (seconds, made) = ((now() - begun).num_milliseconds() as f64 / 1000.0, report["attempts"]["total"].as_i64().unwrap() - before);
+        assert_ne!(report["counts"]["pending"], 0, "it ended at the old pace: {made} attempts in {seconds} s");
+        (seconds > 1.0 && made as f64 > 1.5 * 80.0 * seconds).then_some(())
+    })
+    .await;
     let file = house.get("eve", &format!("/v1/campaigns/{NAME}/file")).await;
     assert!(file.as_str().unwrap().contains("300/s"), "the file in force is the revision's: {file}");
 }

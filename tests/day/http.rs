@@ -22,6 +22,8 @@ pub struct House {
     pub folder: tempfile::TempDir,
     settings: String,
     daemon: Option<Daemon>,
+    /// What the daemons that have ended had logged.
+    pub log: Vec<String>,
     pub tokens: BTreeMap<&'static str, String>,
 }
 
@@ -72,7 +74,7 @@ impl House {
         });
         let tokens = tokens.collect();
         let settings = settings(folder.path());
-        let mut house = Self { folder, settings, daemon: None, tokens };
+        let mut house = Self { folder, settings, daemon: None, log: Vec::new(), tokens };
         house.start();
         house
     }
@@ -87,15 +89,25 @@ impl House {
     }
     /// kill -9.
     pub fn kill(&mut self) {
-        self.daemon.take().unwrap().kill();
+        let daemon = self.daemon.take().unwrap();
+        self.log.extend(daemon.logged());
+        daemon.kill();
     }
-    /// Asks it to end in order: how it ended, and what it had logged.
-    pub fn end(&mut self) -> (std::process::ExitStatus, Vec<String>) {
-        self.daemon.take().unwrap().terminate()
+    /// Asks it to end in order, and waits.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        let (status, log) = self.daemon.take().unwrap().terminate();
+        self.log.extend(log);
+        status
     }
 
-    /// A request and its answer, which must have this status. Whoever asks too often waits, as the daemon asks for.
+    /// A request and its answer, which must have this status.
     pub async fn ask(&self, who: &str, method: Method, path: &str, sent: Sent<'_>, status: u16) -> Value {
+        let (found, answer) = self.answer(who, &method, path, sent).await;
+        assert_eq!(found, status, "{method} {path} as {who}: expected {status}, found {found}: {answer}");
+        answer
+    }
+    /// A request, the status of its answer, and the answer. Whoever asks too often waits, as the daemon asks for.
+    pub async fn answer(&self, who: &str, method: &Method, path: &str, sent: Sent<'_>) -> (u16, Value) {
         for _ in 0..100 {
             let mut request = self.daemon().request(method.clone(), path, &self.tokens[who]);
             request = match &sent {
@@ -107,12 +119,10 @@ impl House {
             let answer = request.send().await.unwrap_or_else(|e| panic!("{method} {path} as {who}: no answer: {e:?}"));
             let found = answer.status().as_u16();
             let text = answer.text().await.unwrap();
-            if found == 429 && status != 429 {
-                sleep_ms(200).await;
-                continue;
+            if found != 429 {
+                return (found, serde_json::from_str(&text).unwrap_or(Value::String(text)));
             }
-            assert_eq!(found, status, "{method} {path} as {who}: expected {status}, found {found}: {text}");
-            return serde_json::from_str(&text).unwrap_or(Value::String(text));
+            sleep_ms(200).await;
         }
         panic!("{method} {path} as {who}: refused as too many for 20 seconds");
     }

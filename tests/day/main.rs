@@ -31,6 +31,7 @@ async fn a_day_over_http() {
     noon::progress(&house).await;
     noon::work_a_task(&house).await;
     noon::wish(&house).await;
+    noon::report_a_call(&house).await;
     let out = noon::opt_out(&house).await;
     noon::pause_and_resume(&house).await;
     let texts = noon::receipts(&house).await;
@@ -51,7 +52,7 @@ async fn a_day_over_http() {
     evening::late_receipt(&house, &texts).await;
     evening::told(&house, &hooks).await;
     evening::audited(&house).await;
-    let (status, log) = house.end();
-    assert!(status.success(), "the daemon ended with {status}: {}", log.join("\n"));
-    evening::no_personal_data(&log);
+    let status = house.end();
+    assert!(status.success(), "the daemon ended with {status}: {}", house.log.join("\n"));
+    evening::quiet(&house.log);
 }

@@ -1,6 +1,6 @@
 //! What comes in from providers and other systems, and what goes out to them: over HTTP, against a peer nobody here wrote, against
 //! receivers that fail in every way, and against a resident engine.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod engine;
 mod incoming;
 mod peer;

@@ -80,6 +80,58 @@ pub async fn erased_is_gone_and_sums_stand(store: &dyn Store) {
     assert!(matches!(store.erase(&erasure(CustomerId(99))).await, Err(StoreError::NotFound { .. })));
 }
 
+/// Words about a customer in places that are no customer's: dead letters, and titles that people wrote.
+pub async fn erased_is_gone_from_dead_letters_and_titles(store: &dyn Store) {
+    let ids = people(store, 12).await;
+    let touch = format!("3-{}-0", ids[0]);
+    let digits = person(1).phone.expect("each has one").normalised().replace('+', "");
+    let (head, tail) = digits.split_at(5);
+    let (of_first, of_others) = (
+        [
+            r#"{"data": {"customer": "C00001", "text": "please stop"}}"#.to_owned(),
+            "no JSON, of C00001.".to_owned(),
+            format!(r#"{{"touch": "{touch}"}}"#),
+            format!(r#"{{"phone": "+{head} {tail}"}}"#),
+        ],
+        [
+            r#"{"data": {"customer": "C000012"}}"#.to_owned(),
+            r#"{"data": {"customer": "C00002", "text": "stop"}}"#.to_owned(),
+            format!(r#"{{"touch": "3-{}-0"}}"#, ids[10]),
+        ],
+    );
+    let letter =
+        |raw: &String| NewDeadLetter { source: "gateway".into(), kind: DeadKind::Event, reason: "a person".into(), raw: raw.clone().into_bytes() };
+    let letters: Vec<NewDeadLetter> = of_first.iter().chain(&of_others).map(letter).collect();
+    store.keep_dead_letters(&letters, T0).await.unwrap();
+    let task = |key: &str, customer| crate::store::tasks::NewTask {
+        key: key.into(),
+        kind: crate::store::tasks::TaskKind::Callback,
+        customer,
+        touch: None,
+        title: "Call back: about her mother's house".into(),
+        script: None,
+        language: None,
+        skill: None,
+        priority: 5,
+        wanted_rm: None,
+        branch: None,
+        due_at: T0,
+        expires_at: None,
+        at: T0,
+    };
+    let made = store.make_tasks(&[task("a", ids[0]), task("b", ids[1])]).await.unwrap();
+    let erased = store.erase(&erasure(ids[0])).await.unwrap();
+    assert_eq!(erased.tasks, 1);
+    let raws: Vec<String> =
+        store.dead_letters(false, 0, 20).await.unwrap().into_iter().map(|l| String::from_utf8(l.letter.raw).expect("a text")).collect();
+    assert_eq!(raws[..4], [ERASED; 4], "what speaks of the customer is gone");
+    assert_eq!(raws[4..], of_others, "and nothing of others");
+    assert_eq!(store.dead_letters(true, 0, 20).await.unwrap().len(), 3, "nobody need look at what is gone");
+    let titles =
+        [store.task(made[0].0.id).await.unwrap().expect("made").made.title, store.task(made[1].0.id).await.unwrap().expect("made").made.title];
+    assert_eq!(titles, [ERASED.to_owned(), "Call back: about her mother's house".to_owned()]);
+}
+
 pub async fn erased_is_not_begun(store: &dyn Store) {
     let bed = bed(store, 2).await;
     let (candidates, seen) = bed.first_timers(bed.run, 2).await;

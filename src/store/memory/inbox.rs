@@ -3,8 +3,8 @@ use super::MemoryStore;
 use super::state::State;
 use crate::domain::ids::{CampaignId, TouchKey};
 use crate::domain::time::Timestamp;
-use crate::store::StoreResult;
 use crate::store::inbox::{DeadLetter, Inbox, InboxReceipt, NewDeadLetter, Post, Rating};
+use crate::store::{CustomerRow, StoreResult, privacy};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 
@@ -22,6 +22,14 @@ impl Inbound {
     /// Dead letters that were dealt with before an instant.
     pub(super) fn closed_letters(&self, before: Timestamp) -> impl Iterator<Item = i64> {
         self.letters.values().filter(move |l| l.closed.as_ref().is_some_and(|(at, _)| *at < before)).map(|l| l.id)
+    }
+
+    /// See [`privacy::speaks_of`].
+    pub(super) fn erase(&mut self, customer: &CustomerRow, at: Timestamp) {
+        for letter in self.letters.values_mut().filter(|l| privacy::speaks_of(&l.letter.raw, customer)) {
+            letter.letter.raw = privacy::ERASED.as_bytes().to_vec();
+            letter.closed.get_or_insert_with(|| (at, privacy::LETTER_ERASED.to_owned()));
+        }
     }
 
     pub(super) fn forget_letters(&mut self, before: Timestamp, limit: usize) -> usize {

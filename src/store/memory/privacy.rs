@@ -88,6 +88,8 @@ impl State {
             erased.already = true;
             return Ok(erased);
         }
+        self.inbound.erase(&row.clone(), erasure.at);
+        let row = self.customers.get(&id).ok_or_else(|| not_found("customer", id))?;
         let (reference, phone, contactability) = (row.reference.clone(), row.phone.clone(), row.contactability);
         self.tombstones.insert(mark("reference", &reference));
         self.tombstones.extend(phone.map(|p| mark("phone", &p.normalised())));

@@ -2,6 +2,7 @@
 use super::{MemoryStore, not_found};
 use crate::domain::ids::{CampaignId, CustomerId, TaskId};
 use crate::domain::time::Timestamp;
+use crate::store::privacy::ERASED;
 use crate::store::tasks::{Checkpoint, Load, NewTask, Rm, Task, TaskBook, TaskEvent, TaskFilter, TaskKind, TaskState};
 use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
@@ -76,11 +77,16 @@ impl Worklist {
         let own: Vec<TaskId> = self.tasks.values().filter(|t| t.made.customer == customer).map(|t| t.id).collect();
         let mut tasks = 0;
         for id in own {
-            if self.wipe(id) {
+            let wiped = self.wipe(id);
+            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            // The title of a callback or a referral is what somebody wrote down of the customer; a journey's is its campaign's.
+            let titled = task.made.touch.is_none() && task.made.title != ERASED;
+            if titled {
+                task.made.title = ERASED.to_owned();
+            }
+            if wiped || titled {
                 tasks += 1;
-                if let Some(task) = self.tasks.get_mut(&id) {
-                    task.version += 1;
-                }
+                task.version += 1;
             }
         }
         let before = self.checkpoints.len();

@@ -126,6 +126,23 @@ impl Sealer {
         seal_under(&self.ring, field, owner, text.as_bytes(), &nonce)
     }
 
+    /// Seals bytes that need not be a text.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_bytes(&self, field: Field, owner: i64, bytes: &[u8]) -> StoreResult<Vec<u8>> {
+        let nonce = self.nonces.lock().unwrap_or_else(PoisonError::into_inner).next()?;
+        seal_under(&self.ring, field, owner, bytes, &nonce)
+    }
+
+    /// Opens what [`Self::seal_bytes`] sealed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_bytes(&self, field: Field, owner: i64, sealed: &[u8]) -> StoreResult<Vec<u8>> {
+        open_under(&self.ring, field, owner, sealed)
+    }
+
     /// Seals a text that may be missing.
     ///
     /// # Errors

@@ -27,22 +27,26 @@ fn linked_row(row: &SqliteRow) -> StoreResult<Linked> {
 #[async_trait]
 impl AuditBook for SqliteStore {
     async fn append_audit(&self, entries: &[Entry]) -> StoreResult<Head> {
-        let mut writer = self.writer.lock().await;
-        let mut writing = writer.begin().await?;
-        // Read under the write lock: another process may have added meanwhile.
-        let mut head = head(&mut writing.tx).await?;
-        // Eight values a row; SQLite takes 32,766 a statement.
-        for entries in entries.chunks(1_000) {
-            let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO audit (number, at, actor, token_id, operation, target, outcome, hash) ");
-            insert.push_values(entries, |mut row, entry| {
-                let Linked { number, entry, hash } = head.link(entry.clone());
-                row.push_bind(number).push_bind(entry.at.0).push_bind(entry.actor).push_bind(entry.token);
-                row.push_bind(entry.operation).push_bind(entry.target).push_bind(entry.outcome).push_bind(hash);
-            });
-            insert.build().execute(&mut *writing.tx).await?;
-        }
-        writing.commit().await?;
-        Ok(head)
+        let entries = entries.to_vec();
+        self.together(move |conn| {
+            Box::pin(async move {
+                // Read under the write lock: another process may have added meanwhile.
+                let mut head = head(conn).await?;
+                // Eight values a row; SQLite takes 32,766 a statement.
+                for entries in entries.chunks(1_000) {
+                    let mut insert =
+                        QueryBuilder::<Sqlite>::new("INSERT INTO audit (number, at, actor, token_id, operation, target, outcome, hash) ");
+                    insert.push_values(entries, |mut row, entry| {
+                        let Linked { number, entry, hash } = head.link(entry.clone());
+                        row.push_bind(number).push_bind(entry.at.0).push_bind(entry.actor).push_bind(entry.token);
+                        row.push_bind(entry.operation).push_bind(entry.target).push_bind(entry.outcome).push_bind(hash);
+                    });
+                    insert.build().execute(&mut *conn).await?;
+                }
+                Ok(head)
+            })
+        })
+        .await
     }
 
     async fn audit(&self, filter: &AuditFilter) -> StoreResult<Vec<Linked>> {

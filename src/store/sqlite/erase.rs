@@ -1,5 +1,5 @@
 //! Erasing a customer: one transaction, after which nothing in the database says who it was.
-use super::{SqliteStore, Writing, contact_hash, contactable, customers};
+use super::{SqliteStore, Writing, contact_hash, contactable, customers, sealed};
 use crate::domain::consent::SuppressionRecord;
 use crate::domain::ids::CustomerId;
 use crate::domain::time::Timestamp;
@@ -53,7 +53,9 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
         .rows_affected();
     erased.tasks = by_customer(
         &mut writing,
-        "UPDATE task SET script = NULL, notes = NULL, version = version + 1 WHERE customer_id = ? AND (script IS NOT NULL OR notes IS NOT NULL)",
+        // The title of a callback or a referral is what somebody wrote down of the customer; a journey's is its campaign's.
+        "UPDATE task SET script = NULL, notes = NULL, title = iif(touch_campaign IS NULL, 'erased', title), version = version + 1 \
+         WHERE customer_id = ? AND (script IS NOT NULL OR notes IS NOT NULL OR (touch_campaign IS NULL AND title <> 'erased'))",
         customer,
     )
     .await?;
@@ -61,6 +63,7 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
     // Words of relationship managers and of the customer; when they held or wished stays.
     by_customer(&mut writing, "UPDATE OR REPLACE contact_hold SET why = 'erased' WHERE customer_id = ?", customer).await?;
     by_customer(&mut writing, "UPDATE callback_wish SET topic = 'erased' WHERE customer_id = ?", customer).await?;
+    letters(&mut writing, store, &row, erasure.at).await?;
     sqlx::query("INSERT INTO erasure (customer_id, at, by, why) VALUES (?, ?, ?, ?)")
         .bind(customer.0)
         .bind(erasure.at.0)
@@ -70,6 +73,29 @@ pub(super) async fn erase(store: &SqliteStore, erasure: &Erasure) -> StoreResult
         .await?;
     writing.commit().await?;
     Ok(erased)
+}
+
+/// Dead letters are nobody's until somebody reads them: each is opened and looked at. What is left of one is that it came.
+async fn letters(writing: &mut Writing<'_>, store: &SqliteStore, customer: &CustomerRow, at: Timestamp) -> StoreResult<()> {
+    const PAGE: i64 = 200;
+    let mut after = 0_i64;
+    loop {
+        let sql = "SELECT id, raw FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?";
+        let page = sqlx::query(sql).bind(after).bind(PAGE).fetch_all(&mut *writing.tx).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.try_get(0)?;
+        for row in &page {
+            if privacy::speaks_of(&sealed::raw(&store.sealer, row.try_get(1)?)?, customer) {
+                sqlx::query("UPDATE dead_letter SET raw = ?, closed_at = coalesce(closed_at, ?), how = coalesce(how, ?) WHERE id = ?")
+                    .bind(store.sealer.seal_bytes(sealed::RAW, 0, ERASED.as_bytes())?)
+                    .bind(at.0)
+                    .bind(privacy::LETTER_ERASED)
+                    .bind(row.try_get::<i64, _>(0)?)
+                    .execute(&mut *writing.tx)
+                    .await?;
+            }
+        }
+    }
 }
 
 async fn by_customer(writing: &mut Writing<'_>, sql: &'static str, customer: CustomerId) -> StoreResult<u64> {

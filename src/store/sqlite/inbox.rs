@@ -3,10 +3,11 @@ use super::batches::json_arguments;
 use super::bulk::{self, Form};
 use super::fault::unknown;
 use super::rows::{code, reason};
-use super::{SqliteStore, Writing};
+use super::{SqliteStore, Writing, sealed};
 use crate::domain::ids::{CampaignId, CustomerId, RouteId, TouchKey};
 use crate::domain::time::Timestamp;
 use crate::store::inbox::{DeadKind, DeadLetter, Inbox, InboxReceipt, NewDeadLetter, NewReceipt, Post, Rating};
+use crate::store::sealing::Sealer;
 use crate::store::{StoreError, StoreResult};
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;
@@ -59,7 +60,7 @@ fn receipt(row: &SqliteRow) -> StoreResult<InboxReceipt> {
     })
 }
 
-fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
+fn letter(row: &SqliteRow, sealer: &Sealer) -> StoreResult<DeadLetter> {
     let closed_at: Option<i64> = row.try_get(6)?;
     let how: Option<String> = row.try_get(7)?;
     Ok(DeadLetter {
@@ -68,20 +69,21 @@ fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
             source: row.try_get(1)?,
             kind: code("the kind of dead letter", row.try_get(2)?, DeadKind::from_code)?,
             reason: row.try_get(3)?,
-            raw: row.try_get(4)?,
+            raw: sealed::raw(sealer, row.try_get(4)?)?,
         },
         received_at: Timestamp(row.try_get(5)?),
         closed: closed_at.map(Timestamp).zip(how),
     })
 }
 
-async fn bury(writing: &mut Writing<'_>, letters: impl Iterator<Item = &NewDeadLetter>, at: Timestamp) -> StoreResult<()> {
+async fn bury(writing: &mut Writing<'_>, sealer: &Sealer, letters: impl Iterator<Item = &NewDeadLetter>, at: Timestamp) -> StoreResult<()> {
     for letter in letters {
         sqlx::query("INSERT INTO dead_letter (source, kind, reason, raw, received_at) VALUES (?, ?, ?, ?, ?)")
             .bind(&letter.source)
             .bind(i64::from(letter.kind.code()))
             .bind(&letter.reason)
-            .bind(&letter.raw)
+            // Whose it is nobody knows before it is read: it is bound to no customer.
+            .bind(sealer.seal_bytes(sealed::RAW, 0, &letter.raw)?)
             .bind(at.0)
             .execute(&mut *writing.tx)
             .await?;
@@ -122,7 +124,7 @@ impl Inbox for SqliteStore {
             return Ok(false);
         }
         bulk::write(&mut writing.tx, writing.texts, &KEEP, &rows).await?;
-        bury(&mut writing, post.dead.iter(), post.at).await?;
+        bury(&mut writing, &self.sealer, post.dead.iter(), post.at).await?;
         writing.commit().await?;
         Ok(true)
     }
@@ -182,7 +184,7 @@ impl Inbox for SqliteStore {
         let ids: Vec<i64> = buried.iter().map(|(id, _)| *id).collect();
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        bury(&mut writing, buried.iter().map(|(_, letter)| letter), at).await?;
+        bury(&mut writing, &self.sealer, buried.iter().map(|(_, letter)| letter), at).await?;
         sqlx::query_with("UPDATE inbox_receipt SET applied = 1 WHERE id IN (SELECT value FROM json_each(?))", json_arguments(&ids)?)
             .execute(&mut *writing.tx)
             .await?;
@@ -192,7 +194,7 @@ impl Inbox for SqliteStore {
     async fn keep_dead_letters(&self, letters: &[NewDeadLetter], at: Timestamp) -> StoreResult<()> {
         let mut writer = self.writer.lock().await;
         let mut writing = writer.begin().await?;
-        bury(&mut writing, letters.iter(), at).await?;
+        bury(&mut writing, &self.sealer, letters.iter(), at).await?;
         writing.commit().await
     }
 
@@ -201,13 +203,13 @@ impl Inbox for SqliteStore {
         let only = if open { "AND closed_at IS NULL" } else { "" };
         let sql = format!("{LETTER} WHERE id > ? {only} ORDER BY id LIMIT ?");
         let rows = sqlx::query(AssertSqlSafe(sql)).bind(after).bind(many(limit)).fetch_all(&mut *reader).await?;
-        rows.iter().map(letter).collect()
+        rows.iter().map(|row| letter(row, &self.sealer)).collect()
     }
 
     async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
         let mut reader = self.reader().await?;
         let row = sqlx::query(AssertSqlSafe(format!("{LETTER} WHERE id = ?"))).bind(id).fetch_optional(&mut *reader).await?;
-        row.as_ref().map(letter).transpose()
+        row.as_ref().map(|row| letter(row, &self.sealer)).transpose()
     }
 
     async fn close_dead_letter(&self, id: i64, how: &str, at: Timestamp) -> StoreResult<bool> {

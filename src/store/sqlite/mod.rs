@@ -43,6 +43,7 @@ mod seal_anew;
 mod sealed;
 mod sums;
 mod tasks;
+mod together;
 mod tombstone;
 mod wishes;
 
@@ -63,6 +64,7 @@ use tokio::sync::Mutex;
 pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Writer>,
+    together: together::Together,
     readers: SqlitePool,
     /// Seals and opens personal data; other files of this folder bind `sealer.seal(FIELD, customer, text)` into BLOB columns.
     sealer: Arc<Sealer>,

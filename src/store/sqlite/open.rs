@@ -74,6 +74,7 @@ pub(super) async fn open(path: &Path, options: Options) -> StoreResult<SqliteSto
     Ok(SqliteStore {
         path: path.to_owned(),
         writer: Mutex::new(Writer { conn: writer, settings: writing, texts: HashMap::new() }),
+        together: super::together::Together::default(),
         readers,
         sealer,
         lease: std::sync::Mutex::new(None),

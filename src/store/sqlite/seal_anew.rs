@@ -2,7 +2,7 @@
 //! short transaction; whatever others write meanwhile is read again in it, so that nothing of theirs is lost.
 use super::batches::json_arguments;
 use super::fault::unknown;
-use super::sealed::{self, DETAIL, NOTES, SCRIPT, stale};
+use super::sealed::{self, DETAIL, NOTES, RAW, SCRIPT, stale};
 use super::{SqliteStore, contact_hash, customers, put_customers};
 use crate::domain::ids::CustomerId;
 use crate::store::privacy::{SealRound, SealedUnder};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 const OF_CUSTOMER: [(&str, &str); 4] = [("phone", ""), ("email", ""), ("push", ""), ("attributes", "{}")];
 
 /// Every sealed column with its table.
-const EVERYWHERE: [(&str, &str, &str); 8] = [
+const EVERYWHERE: [(&str, &str, &str); 9] = [
     ("customer", "phone", ""),
     ("customer", "email", ""),
     ("customer", "push", ""),
@@ -23,6 +23,7 @@ const EVERYWHERE: [(&str, &str, &str); 8] = [
     ("task", "script", ""),
     ("task", "notes", ""),
     ("checkpoint", "detail", ""),
+    ("dead_letter", "raw", ""),
     ("sealing", "secret", ""),
 ];
 
@@ -61,7 +62,7 @@ async fn seal_customers(store: &SqliteStore, ids: &[i64]) -> StoreResult<u64> {
     Ok(sealed)
 }
 
-/// Tasks and checkpoints, up to `limit` of each.
+/// Tasks, checkpoints and dead letters, up to `limit` of each.
 async fn seal_worklist(store: &SqliteStore, key: KeyId, limit: i64) -> StoreResult<u64> {
     let sealer = &*store.sealer;
     let mut writer = store.writer.lock().await;
@@ -91,8 +92,19 @@ async fn seal_worklist(store: &SqliteStore, key: KeyId, limit: i64) -> StoreResu
             .execute(&mut *writing.tx)
             .await?;
     }
+    // Those from before they were sealed are BLOBs too, which do not begin with the version of a sealed value.
+    let sql = "SELECT id, raw FROM dead_letter WHERE substr(raw,1,1)<>x'01' OR substr(raw,2,4)<>?1 LIMIT ?2";
+    let letters = sqlx::query(sql).bind(key.0.as_slice()).bind(limit).fetch_all(&mut *writing.tx).await?;
+    for row in &letters {
+        let raw = sealed::raw(sealer, row.try_get(1)?)?;
+        sqlx::query("UPDATE dead_letter SET raw = ? WHERE id = ?")
+            .bind(sealer.seal_bytes(RAW, 0, &raw)?)
+            .bind(row.try_get::<i64, _>(0)?)
+            .execute(&mut *writing.tx)
+            .await?;
+    }
     writing.commit().await?;
-    Ok((tasks.len() + checkpoints.len()) as u64)
+    Ok((tasks.len() + checkpoints.len() + letters.len()) as u64)
 }
 
 /// Seals the database's own secret under the first key: the end of a rotation, after which the old key opens nothing more.
@@ -136,7 +148,7 @@ pub(super) async fn counts(store: &SqliteStore) -> StoreResult<Vec<SealedUnder>>
     let mut values: BTreeMap<Option<String>, u64> = BTreeMap::new();
     for (table, column, nothing) in EVERYWHERE {
         let sql = format!(
-            "SELECT iif(typeof({column})='blob',lower(hex(substr({column},2,4))),NULL) AS key, count(*) FROM {table} \
+            "SELECT iif(typeof({column})='blob' AND substr({column},1,1)=x'01',lower(hex(substr({column},2,4))),NULL) AS key, count(*) FROM {table} \
              WHERE {column} IS NOT NULL AND {column}<>'{nothing}' GROUP BY key"
         );
         for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *reader).await? {

@@ -18,6 +18,13 @@ pub(super) const SCRIPT: Field = Field { table: "task", column: "script" };
 pub(super) const NOTES: Field = Field { table: "task", column: "notes" };
 pub(super) const DETAIL: Field = Field { table: "checkpoint", column: "detail" };
 
+pub(super) const RAW: Field = Field { table: "dead_letter", column: "raw" };
+
+/// What a dead letter holds. One from before it was sealed stands as it came, which is no sealed value: it does not begin with its version.
+pub(super) fn raw(sealer: &Sealer, value: Vec<u8>) -> StoreResult<Vec<u8>> {
+    if Sealer::key_of(&value).is_some() { sealer.open_bytes(RAW, 0, &value) } else { Ok(value) }
+}
+
 /// A sealed column of a row that was not packed.
 pub(super) fn cell(row: &SqliteRow, column: usize, sealer: &Sealer, field: Field, customer: CustomerId) -> StoreResult<Option<String>> {
     let value = row.try_get_raw(column)?;

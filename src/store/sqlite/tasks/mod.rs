@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use rows::{add, add_events, insert, integers, select, update};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Connection, Row, SqliteConnection};
+use std::sync::Arc;
 
 fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -124,18 +125,22 @@ impl TaskBook for SqliteStore {
     }
 
     async fn change_tasks(&self, changes: &[(Task, Vec<TaskEvent>)]) -> StoreResult<()> {
-        let mut writer = self.writer.lock().await;
-        let mut writing = writer.begin().await?;
-        for (task, events) in changes {
-            if !update(&mut writing.tx, &self.sealer, task).await? {
-                return Err(match one(&mut writing.tx, &self.sealer, task.id).await? {
-                    Some(_) => StoreError::Conflict(task.moved_on()),
-                    None => no_task(task.id),
-                });
-            }
-            add_events(&mut writing.tx, task.id, events).await?;
-        }
-        writing.commit().await
+        let (changes, sealer) = (changes.to_vec(), Arc::clone(&self.sealer));
+        self.together(move |conn| {
+            Box::pin(async move {
+                for (task, events) in &changes {
+                    if !update(conn, &sealer, task).await? {
+                        return Err(match one(conn, &sealer, task.id).await? {
+                            Some(_) => StoreError::Conflict(task.moved_on()),
+                            None => no_task(task.id),
+                        });
+                    }
+                    add_events(conn, task.id, events).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
     }
 
     async fn waking_tasks(&self, at: Timestamp, limit: usize) -> StoreResult<Vec<Task>> {
