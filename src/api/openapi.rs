@@ -217,7 +217,13 @@ fn problem_example(status: u16) -> Value {
         _ => ("unavailable", "the store is out of reach; nothing was lost: try again"),
     };
     let problem = Problem::new(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), slug, detail);
-    let problem = if status == 429 { problem.after(1) } else if status == 503 { problem.after(5) } else { problem };
+    let problem = if status == 429 {
+        problem.after(1)
+    } else if status == 503 {
+        problem.after(5)
+    } else {
+        problem
+    };
     json!(problem)
 }
 

@@ -237,13 +237,15 @@ impl Operation {
     /// A JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self, example: Value) -> Self {
-        self.body = Some(BodySpec { content: vec![("application/json", |g| g.subschema_for::<T>())], required: true, example, limit: Some(BODY_BYTES) });
+        self.body =
+            Some(BodySpec { content: vec![("application/json", |g| g.subschema_for::<T>())], required: true, example, limit: Some(BODY_BYTES) });
         self
     }
     /// A body of text of one of these content types.
     #[must_use]
     pub fn takes_text(mut self, types: &[&'static str], example: &str, limit: Option<usize>) -> Self {
-        self.body = Some(BodySpec { content: types.iter().map(|t| (*t, schema_of_text(t))).collect(), required: false, example: example.into(), limit });
+        self.body =
+            Some(BodySpec { content: types.iter().map(|t| (*t, schema_of_text(t))).collect(), required: false, example: example.into(), limit });
         self
     }
     /// A JSON body of up to so many bytes.
