@@ -55,10 +55,13 @@ fn sections(operations: &[Operation]) -> Value {
         let replies: Vec<Value> = o
             .replies
             .iter()
-            .map(|r| json!({"status": r.status, "about": r.about, "example": if r.example.is_null() { String::new() } else { pretty(&r.example) }}))
+            .map(|r| json!({"status": r.status, "about": r.about, "type": r.content.as_ref().map(|(t, _)| *t), "example": if r.example.is_null() { String::new() } else { pretty(&r.example) }}))
             .collect();
-        let params: Vec<Value> =
-            o.params.iter().map(|p| json!({"name": p.name, "place": p.place, "about": p.about, "example": pretty(&p.example)})).collect();
+        let params: Vec<Value> = o
+            .params
+            .iter()
+            .map(|p| json!({"name": p.name, "place": p.place, "about": p.about, "required": p.required, "example": pretty(&p.example)}))
+            .collect();
         let body = o.body.as_ref().map(|b| json!({"types": b.content.iter().map(|(t, _)| *t).collect::<Vec<_>>(), "example": pretty(&b.example)}));
         by_tag.entry(o.tag).or_default().push(json!({
             "id": o.id, "method": o.method.as_str(), "path": o.path, "summary": o.summary, "about": o.about,
@@ -92,7 +95,7 @@ pub fn document(operations: &[Operation]) -> Value {
             "title": "Touchline",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Outbound marketing of a bank: campaigns under four eyes, the worklist of relationship managers, receipts and events, exports. \
-                            Refusals are problem details (RFC 9457). `Idempotency-Key` is honoured on every POST that a token makes.",
+                            Refusals are problem details (RFC 9457). `Idempotency-Key` is honoured on every POST that a token makes, but for streamed imports.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "paths": paths,
