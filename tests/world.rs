@@ -341,6 +341,7 @@ impl touchline::actors::world::VirtualCarrier for Forgetful {
                 at,
                 disposition: Reason::Answered,
                 connected_s: 10,
+                cost_micros: None,
             };
             out.push((at.plus(SECOND), touchline::channels::CarrierEvent::Receipt(receipt)));
         }

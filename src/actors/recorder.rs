@@ -235,7 +235,8 @@ impl Recorder {
             if let Some((touch, attributes)) = touch
                 && let Some(running) = self.definitions.get(touch.key.campaign)
             {
-                let result = SendResult::Done { disposition: receipt.disposition, connected_s: receipt.connected_s, cost_micros: None };
+                let result =
+                    SendResult::Done { disposition: receipt.disposition, connected_s: receipt.connected_s, cost_micros: receipt.cost_micros };
                 let outcome = Outcome { touch: touch.key, at: receipt.at, result };
                 let settled = Self::settle(running, &touch, &outcome, attributes.as_deref());
                 if settled.touch.state.rank() > touch.state.rank() {

@@ -43,6 +43,7 @@ impl Ear for DaemonHandle {
             at: r.at,
             disposition: r.disposition,
             connected_s: r.connected_s,
+            cost_micros: r.cost_micros,
         };
         DaemonHandle::receipts(self, route, receipts.iter().map(of).collect());
         true

@@ -116,7 +116,15 @@ impl App {
                 if let Some(route) = touch.route {
                     let (disposition, connected_s) = resolve::said(finding, touch);
                     let provider_ref = touch.provider_ref.clone().unwrap_or_default();
-                    by_route.entry(route).or_default().push(Receipt { route, provider_ref, touch: Some(touch.key), at, disposition, connected_s });
+                    by_route.entry(route).or_default().push(Receipt {
+                        route,
+                        provider_ref,
+                        touch: Some(touch.key),
+                        at,
+                        disposition,
+                        connected_s,
+                        cost_micros: None,
+                    });
                 }
             }
             by_route.into_iter().for_each(|(route, receipts)| daemon.receipts(route, receipts));

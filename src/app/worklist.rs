@@ -115,7 +115,7 @@ const ROUNDS_AT_ONCE: usize = 20;
 /// What came of a task, as the receipt of its touch.
 fn receipt(told: worklist::Told) -> Receipt {
     let worklist::Told { route, task, touch, at, disposition, connected_s } = told;
-    Receipt { route, provider_ref: task.to_string().into(), touch: Some(touch), at, disposition, connected_s }
+    Receipt { route, provider_ref: task.to_string().into(), touch: Some(touch), at, disposition, connected_s, cost_micros: None }
 }
 
 /// What looks after the worklist of a store beside its engine: see [`App::keep_worklist`].

@@ -79,6 +79,9 @@ pub struct Receipt {
     pub disposition: Disposition,
     /// Seconds of conversation.
     pub connected_s: u32,
+    /// What the provider charges, in millionths of the campaign's currency unit; `None`: as reserved at the start.
+    #[serde(default)]
+    pub cost_micros: Option<i64>,
 }
 
 /// Where carriers put their events; bounded by the credit of the route, not by itself.

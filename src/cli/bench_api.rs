@@ -38,6 +38,12 @@ pub struct ApiMeasured {
     pub campaign_ran_throughout: bool,
 }
 
+/// What is answered to events, as far as it is asked for here.
+#[derive(serde::Deserialize)]
+struct EventsTaken {
+    taken: usize,
+}
+
 /// An opt-out: whose, when it was posted, and when it was answered.
 type OptOut = (i64, Timestamp, Timestamp);
 
@@ -100,9 +106,12 @@ pub async fn measure(context: &Context, customers: u64, rate: u32, seconds: u32,
             let posted = app.now();
             let event = json!({
                 "specversion": "1.0", "id": format!("bench-{n}"), "source": "urn:bench", "type": "touchline.event.opted_out",
-                "time": posted.to_string(), "data": {"customer": format!("b{place:010}"), "channel": "all"}
+                "time": posted.to_string(), "data": {"customer": format!("b{place:010}")}
             });
-            let well = send(http.post(format!("{url}/v1/events")).bearer_auth(token).json(&event)).await;
+            let well = match http.post(format!("{url}/v1/events")).bearer_auth(token).json(&event).send().await {
+                Ok(answer) => answer.json::<EventsTaken>().await.is_ok_and(|answer| answer.taken == 1),
+                Err(_) => false,
+            };
             told.lock().unwrap_or_else(PoisonError::into_inner).push((i64::try_from(place).unwrap_or(0) + 1, posted, app.now()));
             well
         }

@@ -120,7 +120,7 @@ async fn receipts_late_repeated_and_reordered_settle_by_the_lattice() {
     })
     .await;
     let touch = app.store.head(row.id, ids[0]).await.unwrap().unwrap();
-    assert_eq!((touch.state, touch.reason), (State::Reached, Reason::Delivered));
+    assert_eq!((touch.state, touch.reason, touch.cost_micros), (State::Reached, Reason::Delivered, 45_000), "the provider's price is what counts");
     until("the run has ended", async || app.store.campaign_by_id(row.id).await.unwrap().status == Status::Finished).await;
 
     // Every end was told, from the first to the last correction, and nothing that did not come about.

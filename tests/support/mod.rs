@@ -262,7 +262,15 @@ impl VirtualCarrier for Scripted {
                 let disposition = if self.rng.random_bool(0.8) { reached } else { missed };
                 let when = at.plus(self.rng.random_range(0..5 * latency_ms + 1));
                 let touch = self.rng.random_bool(0.5).then_some(dispatch.touch);
-                let receipt = Receipt { route: dispatch.route, provider_ref: provider_ref.clone(), touch, at: when, disposition, connected_s: 0 };
+                let receipt = Receipt {
+                    route: dispatch.route,
+                    provider_ref: provider_ref.clone(),
+                    touch,
+                    at: when,
+                    disposition,
+                    connected_s: 0,
+                    cost_micros: None,
+                };
                 out.push((when, CarrierEvent::Receipt(receipt)));
             }
             SendResult::Accepted { provider_ref, deadline: at.plus(2 * HOUR) }
@@ -307,7 +315,7 @@ pub fn said(dispatch: &Dispatch, at: Timestamp, result: SendResult) -> (Timestam
 pub fn receipt(dispatch: &Dispatch, at: Timestamp, disposition: Reason, with_our_name: bool) -> (Timestamp, CarrierEvent) {
     let touch = with_our_name.then_some(dispatch.touch);
     let provider_ref = format!("p-{}", dispatch.touch).into();
-    (at, CarrierEvent::Receipt(Receipt { route: dispatch.route, provider_ref, touch, at, disposition, connected_s: 0 }))
+    (at, CarrierEvent::Receipt(Receipt { route: dispatch.route, provider_ref, touch, at, disposition, connected_s: 0, cost_micros: None }))
 }
 
 /// Taken by the provider under the name that [`receipt`] uses.

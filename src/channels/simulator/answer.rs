@@ -146,6 +146,7 @@ impl Simulator {
                 at: so,
                 disposition,
                 connected_s,
+                cost_micros: None,
             };
             self.hand_over(draws, place, receipt, shown.unwrap_or(so), out);
             place += 1;

@@ -217,13 +217,14 @@ fn as_receipt(event: CarrierEvent) -> Option<CarrierEvent> {
     match event {
         CarrierEvent::Receipt(_) => Some(event),
         CarrierEvent::Outcome(outcome) => match outcome.result {
-            SendResult::Done { disposition, connected_s, .. } => Some(CarrierEvent::Receipt(Receipt {
+            SendResult::Done { disposition, connected_s, cost_micros } => Some(CarrierEvent::Receipt(Receipt {
                 route: RouteId(0),
                 provider_ref: outcome.touch.to_string().into(),
                 touch: Some(outcome.touch),
                 at: outcome.at,
                 disposition,
                 connected_s,
+                cost_micros,
             })),
             SendResult::Accepted { .. } | SendResult::Refused { .. } | SendResult::NotSent { .. } | SendResult::Unknown { .. } => None,
         },
