@@ -73,6 +73,27 @@ impl WantedResolution {
     }
 }
 
+fn forecast() -> serde_json::Value {
+    json!({"campaign": "term-deposit-2026q4", "timezone": "Asia/Shanghai", "list": "term-deposit-prospects", "members": 40, "filter": null,
+        "audience": 40, "reached": 12, "reached_interval": [8, 17], "missed": 28, "losses": {}, "steps": [{"step": "call", "channel":
+        "call", "customers": 40, "attempts": 67, "reached": 12, "parts": 67, "cost": "2.14"}], "attempts": 67, "parts": 67, "cost": "2.14",
+        "currency": "CNY", "budget": "1000.00", "budget_suffices": true, "first_touch_at": "2026-11-24T01:00:00Z", "finishes_at":
+        "2026-11-24T17:18:11Z", "ends_at": "2026-12-15T12:00:00Z", "feasible": true, "left_at_end": 0, "sufficient_rate": null, "warnings":
+        [], "zones": {"Asia/Shanghai": 40}, "contactable": {"call": {"allowed": 40}}, "other_language": {}, "collisions": [], "assumptions":
+        {"channels": {"call": {"rates": {"answered": 0.06, "interested": 0.012, "no_answer": 0.63}, "mean_talk_s": 0.0, "delay_ms":
+        {"answered": 73741}, "source": "profile of the simulated carrier: telephone-bank-cn"}}, "relative_error": 0.15}, "sampled": 40})
+}
+
+fn outcome() -> serde_json::Value {
+    json!({"campaign": "term-deposit-2026q4", "version": 1, "revision": 0, "rehearsal": false, "status": "finished", "audience": 40,
+        "counts": {"pending": 0, "scheduled": 0, "started": 0, "reached": 23, "missed": 17, "refused": 0, "uncertain": 0, "suppressed": 0,
+        "held_out": 0, "expired": 0, "cancelled": 0}, "suppressed": {}, "called_off": {}, "attempts": {"total": 68, "by_channel": {"call":
+        68}, "by_route": {"sip-north": 68}, "by_disposition": {"answered": 23, "no_answer": 45}}, "reached_by_attempts": {"1": 9, "2": 14},
+        "parts": 68, "connected_seconds": 286, "cost": {"amount": "1.20", "currency": "CNY"}, "conversions": [], "lift": [], "started_at":
+        "2026-11-24T01:00:00Z", "finished_at": "2026-11-25T16:05:30Z", "elapsed_s": 140730.0, "attribution": {"conversions": [], "holdout":
+        [], "lift": [], "no_lift": [], "held_elsewhere": {}}})
+}
+
 /// What this file answers.
 pub fn operations() -> Vec<Operation> {
     let touch = json!({
@@ -93,7 +114,7 @@ pub fn operations() -> Vec<Operation> {
             .about("Nothing is kept. A file at fault is refused as at its submission.")
             .allow(&[Role::Author, Role::Approver, Role::Operator])
             .takes_text(YAML, CAMPAIGN, Some(LONGEST_FILE))
-            .gives::<Plan>(200, "The forecast.", serde_json::Value::Null)
+            .gives::<Plan>(200, "The forecast.", forecast())
             .to(plan),
         Operation::get("/v1/explain", "explainCustomer")
             .says("customers", "Every decision about one customer, with its rule and time")
@@ -113,7 +134,7 @@ pub fn operations() -> Vec<Operation> {
             .allow(&[Role::Author, Role::Approver, Role::Operator, Role::Finance, Role::Compliance])
             .path_text("name", "The campaign; its newest real run, or else its newest rehearsal.", "term-deposit-2026q4")
             .query("rehearsal", "The rehearsal, though there is a real run.", json!({"type": "boolean", "default": false}), false.into())
-            .gives::<Outcome>(200, "The report.", serde_json::Value::Null)
+            .gives::<Outcome>(200, "The report.", outcome())
             .to(report),
         Operation::post("/v1/campaigns/{name}/diff", "compareWithFile")
             .says("campaigns", "What a file would change, by meaning and line by line")

@@ -27,7 +27,20 @@ enum OneOrMany {
     /// One.
     One(IncomingEvent),
     /// Several.
-    Many(Vec<IncomingEvent>),
+    Many(#[schemars(length(max = 1000))] Vec<Told>),
+    /// Whatever else: told by its result.
+    Other(serde_json::Map<String, Value>),
+}
+
+/// An event of a batch.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(clippy::large_enum_variant, dead_code, reason = "a schema")]
+enum Told {
+    /// As it should be.
+    Event(IncomingEvent),
+    /// Whatever else: told by its result, and the others are taken.
+    Other(Value),
 }
 
 /// What this file answers.

@@ -241,6 +241,9 @@ fn check_body(operation: &Operation, request: &ServiceRequest) -> Result<(), Pro
         return Err(too_large(limit));
     }
     let has_body = length.is_some_and(|n| n > 0) || headers.contains_key(TRANSFER_ENCODING);
+    if !has_body && operation.body.as_ref().is_some_and(|b| b.required) {
+        return Err(Problem::bad("expected a body, found none"));
+    }
     if let Some(body) = operation.body.as_ref().filter(|_| has_body) {
         let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let essence = given.split(';').next().unwrap_or_default().trim();

@@ -55,10 +55,13 @@ fn sections(operations: &[Operation]) -> Value {
         let replies: Vec<Value> = o
             .replies
             .iter()
-            .map(|r| json!({"status": r.status, "about": r.about, "example": if r.example.is_null() { String::new() } else { pretty(&r.example) }}))
+            .map(|r| json!({"status": r.status, "about": r.about, "type": r.content.as_ref().map(|(t, _)| *t), "example": if r.example.is_null() { String::new() } else { pretty(&r.example) }}))
             .collect();
-        let params: Vec<Value> =
-            o.params.iter().map(|p| json!({"name": p.name, "place": p.place, "about": p.about, "example": pretty(&p.example)})).collect();
+        let params: Vec<Value> = o
+            .params
+            .iter()
+            .map(|p| json!({"name": p.name, "place": p.place, "about": p.about, "required": p.required, "example": pretty(&p.example)}))
+            .collect();
         let body = o.body.as_ref().map(|b| json!({"types": b.content.iter().map(|(t, _)| *t).collect::<Vec<_>>(), "example": pretty(&b.example)}));
         by_tag.entry(o.tag).or_default().push(json!({
             "id": o.id, "method": o.method.as_str(), "path": o.path, "summary": o.summary, "about": o.about,
@@ -92,7 +95,7 @@ pub fn document(operations: &[Operation]) -> Value {
             "title": "Touchline",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Outbound marketing of a bank: campaigns under four eyes, the worklist of relationship managers, receipts and events, exports. \
-                            Refusals are problem details (RFC 9457). `Idempotency-Key` is honoured on every POST that a token makes.",
+                            Refusals are problem details (RFC 9457). `Idempotency-Key` is honoured on every POST that a token makes, but for streamed imports.",
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
         },
         "paths": paths,
@@ -120,7 +123,13 @@ fn describe(o: &Operation, schemas: &mut SchemaGenerator) -> Value {
     }
     let mut replies = Map::new();
     for reply in &o.replies {
-        replies.insert(reply.status.to_string(), describe_reply(reply, schemas));
+        let described = describe_reply(reply, schemas);
+        // Of a status that comes in several content types each is an entry of the table.
+        let before = replies.get_mut(&reply.status.to_string()).and_then(|b| b.pointer_mut("/content")).and_then(Value::as_object_mut);
+        match (before, described.get("content").and_then(Value::as_object)) {
+            (Some(before), Some(content)) => before.extend(content.clone()),
+            _ => drop(replies.insert(reply.status.to_string(), described)),
+        }
     }
     for (status, about) in standing_problems(o) {
         replies.entry(status.to_owned()).or_insert_with(|| problem(status, about, schemas));

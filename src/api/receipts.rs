@@ -4,10 +4,22 @@ use crate::app::inbound::Unsigned;
 use crate::desk::receipts::{Posted, PostedReceipt};
 use actix_web::HttpRequest;
 use actix_web::web::Path;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde_json::{Value, json};
 
 /// Bytes of a message at most: a thousand receipts of a kilobyte.
 const BYTES: usize = 1 << 20;
+
+/// A message.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[allow(dead_code, reason = "a schema; a message is read receipt by receipt, so that a wrong one does not spoil the others")]
+enum Message {
+    /// As it should be.
+    Receipts(Vec<PostedReceipt>),
+    /// Whatever else: kept as a dead letter.
+    Other(Value),
+}
 
 /// What this file answers.
 pub fn operations() -> Vec<Operation> {
@@ -21,7 +33,7 @@ pub fn operations() -> Vec<Operation> {
                  late, repeated and in any order. What cannot be read is kept as a dead letter, and counted in the answer.",
             )
             .path_text("route", "The route.", "sms-east")
-            .takes::<Vec<PostedReceipt>>(json!([
+            .takes::<Message>(json!([
                 {"provider_ref": "p-4711", "disposition": "delivered", "at": "2026-11-24T09:00:05Z", "cost": "0.045"}
             ]))
             .up_to(BYTES)
