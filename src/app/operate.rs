@@ -95,7 +95,7 @@ impl App {
     }
 
     /// The same where a daemon runs: its engine, which alone may write to the ledger meanwhile, settles them as it settles receipts. What has
-    /// not come about within [`SETTLED_MS`] is told as skipped.
+    /// not come about within `SETTLED_MS` is told as skipped.
     pub async fn resolve_by_engine(
         &self,
         daemon: &DaemonHandle,

@@ -1,6 +1,6 @@
 //! How long what is not for ever is kept. What the law asks to be kept stays at least as long; what nobody asks for goes soon (PIPL art. 19,
 //! GDPR art. 5(1)(e): no longer than is needed). The ledger (touches, tallies, credits, exports), consents and suppressions with their proof are never
-//! forgotten by time: proof of consent is to be kept at least five years after its last use (DE UWG 7a [verify]; US TSR, 16 CFR 310.5, five
+//! forgotten by time: proof of consent is to be kept at least five years after its last use (DE UWG 7a \[verify\]; US TSR, 16 CFR 310.5, five
 //! years, 89 FR 26783), and an opt-out holds for good.
 use super::time::{DAY, Timestamp};
 use schemars::JsonSchema;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Retention {
     /// Raw receipts of providers, matched or not. US TSR: records of each call, its disposition among them, five years (16 CFR 310.5 as amended
-    /// in 2024, 89 FR 26783); CN SMS: records of sending at least five months [verify].
+    /// in 2024, 89 FR 26783); CN SMS: records of sending at least five months \[verify\].
     #[schemars(range(min = 1, max = 36_500))]
     pub receipts_days: u32,
-    /// Scripts and notes of tasks, after these are closed; their results stay. Three years: US Reg F 12 CFR 1006.100 [verify], the longest that
+    /// Scripts and notes of tasks, after these are closed; their results stay. Three years: US Reg F 12 CFR 1006.100 \[verify\], the longest that
     /// is asked of what was said in a conversation.
     #[schemars(range(min = 1, max = 36_500))]
     pub tasks_days: u32,

@@ -1,4 +1,4 @@
-//! Signatures of messages between the bank's systems, its providers and us: Standard Webhooks (https://www.standardwebhooks.com,
+//! Signatures of messages between the bank's systems, its providers and us: Standard Webhooks (<https://www.standardwebhooks.com>,
 //! text 1.0.0), and the schemes of providers' own. Pure: secrets, headers and the time come in as arguments.
 use super::time::{MINUTE, Timestamp};
 use base64::Engine as _;

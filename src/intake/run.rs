@@ -216,7 +216,7 @@ async fn key(request: &ImportRequest<'_>) -> Result<String, IntakeError> {
 }
 
 /// Under what name an intake's progress is kept: the same file, for the same list by the same mapping, is the same intake. `content`: the hash of
-/// [`ContentHash`].
+/// `ContentHash`.
 pub fn key_of(kind: Kind, name: Option<&str>, content: &str, mapping: &Mapping) -> String {
     format!("{}/{}/{content}/{}", kind.name(), name.unwrap_or_default(), mapping.hash())
 }
