@@ -168,7 +168,11 @@ fn submitted(s: &Submitted) -> String {
 
 fn approved(a: &Approved) -> String {
     match &a.revision {
-        None => format!("{}\nNext: touchline run {}", line(&a.campaign), a.campaign.name),
+        None => format!(
+            "{}\nNext: touchline campaign start {name}, for a daemon to run it; or, without one: touchline run {name}",
+            line(&a.campaign),
+            name = a.campaign.name
+        ),
         Some(r) => format!(
             "{}\nrevision {} is approved; the process that runs it takes it up, or else: touchline run {}",
             line(&a.campaign),
