@@ -69,7 +69,7 @@ fn rm(reference: &str, branch: &str, daily_capacity: u32) -> Rm {
         reference: reference.into(),
         branch: Some(branch.into()),
         languages: vec!["zh-CN".into()],
-        skills: vec![],
+        skills: vec!["funds".into()],
         daily_capacity,
         left: false,
         leaves: vec![],
@@ -237,7 +237,7 @@ fn campaign_text(name: &str, now: Timestamp, more: &str) -> String {
     format!(
         "campaign: {name}\ntitle: Renewal\nopportunity: service\nowner: desk\naudience: {{list: all}}\n\
          schedule: {{start: {}, end: {}, timezone: UTC}}\npolicy: [wide-open]\nlimits: {{rate: 100/s}}\n\
-         journey:\n  - step: rm\n    channel: worklist\n    routes: [rm-tasks]\n    content: {{zh-CN: \"ni hao\"}}\n{more}",
+         journey:\n  - step: rm\n    channel: worklist\n    routes: [rm-tasks]\n    skill: funds\n    content: {{zh-CN: \"ni hao\"}}\n{more}",
         local(now.plus(-HOUR)),
         local(now.plus(2 * DAY)),
     )
@@ -333,6 +333,7 @@ async fn a_campaigns_tasks_come_back_as_receipts_also_when_the_engine_was_away()
         for task in &tasks {
             assert_eq!(task.rm, task.made.wanted_rm, "the customer's own RM");
             assert_eq!((task.made.title.as_str(), task.made.script.as_deref()), ("Renewal: rm", Some("ni hao")));
+            assert_eq!((task.made.skill.as_deref(), task.made.priority), (Some("funds"), 5), "as the step and the campaign say");
             let touch = store.touch(task.made.touch.unwrap()).await.unwrap().unwrap();
             assert_eq!(touch.state, State::Started, "a task that is made is nobody reached");
         }

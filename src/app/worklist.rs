@@ -19,7 +19,7 @@ use chrono_tz::Tz;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A journey's task is neither first nor last on a list: callbacks that were agreed upon come before it.
+/// Of a task whose campaign file cannot be read: neither first nor last on a list. (An agreed callback has 7.)
 const PRIORITY: u8 = 5;
 
 /// The worklist of a store.
@@ -80,8 +80,8 @@ impl StoreSink {
                 title: brief.title(dispatch),
                 script: dispatch.message.as_ref().map(|m| m.body.clone()),
                 language,
-                skill: None,
-                priority: PRIORITY,
+                skill: brief.file.as_ref().and_then(|c| c.step(dispatch.step)).and_then(|step| step.skill.clone()),
+                priority: brief.file.as_ref().map_or(PRIORITY, |c| c.priority),
                 wanted_rm: rm,
                 branch,
                 due_at: at,

@@ -177,6 +177,11 @@ fn step<'n>(faults: &mut Faults, known: &Known, node: &'n Node) -> Read<'n> {
     }
     let content = content::content(faults, known, fields.get("content"), channel, &place);
     let validity = fields.value("validity").map(|n| faults.duration(n, SECOND, "the validity"));
+    let skill_entry = fields.get("skill");
+    let skill = skill_entry.map(|e| line(faults, &e.value, "a skill as the roster of relationship managers names it, such as funds", 100));
+    if let (Some(entry), Some(other)) = (skill_entry, channel.filter(|c| *c != Channel::Worklist)) {
+        faults.add(&entry.key_at, format!("`skill` is of the worklist; this step's channel is {other}")).help("leave it out");
+    }
     fields.close(faults);
     read.step = (|| {
         Some(Step {
@@ -196,6 +201,10 @@ fn step<'n>(faults: &mut Faults, known: &Known, node: &'n Node) -> Read<'n> {
             content: content?,
             validity_ms: match validity {
                 Some(validity) => Some(validity?),
+                None => None,
+            },
+            skill: match skill {
+                Some(skill) => Some(skill?),
                 None => None,
             },
         })

@@ -288,6 +288,9 @@ struct StepShape {
     #[serde(default)]
     #[schemars(schema_with = "duration")]
     validity: Option<String>,
+    /// On the worklist: what the relationship manager must know, as the roster names it (`funds`).
+    #[serde(default)]
+    skill: Option<String>,
 }
 
 /// A text: plain, or with a subject. Variables: {{ reference }}, {{ language }}, {{ branch }}, {{ rm }}, {{ campaign }},

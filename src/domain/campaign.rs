@@ -233,6 +233,8 @@ pub struct Step {
     pub content: Vec<Variant>,
     /// See `Limits::validity_ms`; the step's own wins.
     pub validity_ms: Option<i64>,
+    /// What the relationship manager must know who does the task; for steps on the worklist.
+    pub skill: Option<String>,
 }
 
 /// One of the texts of an A/B test; a step without a test has one variant of weight 1.

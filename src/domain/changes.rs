@@ -157,6 +157,9 @@ fn shape(campaign: &Campaign, step: &Step) -> String {
     if step.channel == super::channel::Channel::Call {
         parts.push(format!("mode {:?}", step.mode));
     }
+    if let Some(skill) = &step.skill {
+        parts.push(format!("skill {skill}"));
+    }
     if let Some(after) = step.after.and_then(|no| campaign.step(no)) {
         parts.push(format!("after {}", after.name));
     }

@@ -284,6 +284,7 @@ fn one_change_one_fault() {
         ("journey-of-four-steps", "mode: preview", "mode: previw", "not known here"),
         ("rm-follow-up", "routes: [rm-desk]", "routes: [sms-main]", "is of channel sms"),
         ("rm-follow-up", "routes: [rm-desk]", "mode: preview", "`mode` is of calls"),
+        ("journey-of-four-steps", "mode: preview", "skill: funds", "`skill` is of the worklist"),
     ];
     for (name, from, to, message) in cases {
         let faults = after(name, from, to);

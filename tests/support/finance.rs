@@ -85,6 +85,7 @@ pub fn campaign(name: &str, holdout_ppm: u32, credit: Credit) -> Campaign {
         reached: ReachRule::default_of(channel),
         content,
         validity_ms: None,
+        skill: None,
     };
     Campaign {
         name: name.into(),

@@ -73,6 +73,7 @@ pub fn step(name: &str, channel: Channel) -> Step {
         reached: ReachRule::default_of(channel),
         content: Vec::new(),
         validity_ms: None,
+        skill: None,
     }
 }
 
