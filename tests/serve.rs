@@ -75,5 +75,6 @@ async fn traces_reach_a_collector_within_the_callers_trace() {
     let body = bodies.recv_timeout(std::time::Duration::from_secs(20)).unwrap_or_else(|e| panic!("no trace came: {e} {log:?}"));
     let within = |what: &[u8]| body.windows(what.len()).any(|w| w == what);
     let id: Vec<u8> = (0..16).map(|i| u8::from_str_radix(&trace[2 * i..2 * i + 2], 16).unwrap()).collect();
+    assert!(within(b"orphans"), "the engine's calls of the store are traced too");
     assert!(within(b"isAlive") && within(b"touchline") && within(&id), "{} bytes", body.len());
 }

@@ -15,6 +15,7 @@ use crate::store::{BeginRequest, Needs, Settled, Status, StatusChange, Store, St
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Batches of orphans, overdue touches: so many at once.
 pub const ROUND: usize = 5_000;
@@ -167,6 +168,31 @@ pub enum StoreCall {
     },
 }
 
+impl StoreCall {
+    /// What a trace calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Page { .. } => "page",
+            Self::Due { .. } => "due",
+            Self::Begin(_) => "begin",
+            Self::Record { .. } => "record",
+            Self::Match { .. } => "match",
+            Self::Orphans { .. } => "orphans",
+            Self::Round { .. } => "round",
+            Self::Doubtful(_) => "doubtful",
+            Self::Revise { .. } => "revise",
+            Self::TakeUp { .. } => "take_up",
+            Self::Load(_) => "load",
+            Self::Wave { .. } => "wave",
+            Self::Wanted(_) => "wanted",
+            Self::NextDue(_) => "next_due",
+            Self::Standing { .. } => "standing",
+            Self::CallOff { .. } => "call_off",
+            Self::Status { .. } => "status",
+        }
+    }
+}
+
 /// What performing needs beside the call.
 pub struct Performer {
     /// The store.
@@ -180,7 +206,8 @@ pub struct Performer {
 impl Performer {
     /// Performs a call; a failing store becomes a fault for the conductor, who ends the process: the ledger makes a restart safe.
     pub async fn perform(&self, call: StoreCall, now: Timestamp) -> Vec<Note> {
-        match self.attempt(call, now).await {
+        let span = tracing::info_span!("store", call = call.name());
+        match self.attempt(call, now).instrument(span).await {
             Ok(notes) => notes,
             Err(e) => vec![Note::Conductor(conductor::Input::Fault(e.to_string()))],
         }
